@@ -1,1 +1,10 @@
-//! x
+//! The part of Wasmill that does no IO: records in columns, rows, timers, tasks, epochs, and the worker's loop.
+//!
+//! What the loop needs from the world is in [`port`]; Kafka, the embedded log and a simulation implement it.
+
+pub mod batch;
+pub mod operator;
+pub mod port;
+pub mod record;
+pub mod scope;
+pub mod task;

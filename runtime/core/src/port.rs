@@ -1,0 +1,247 @@
+//! What the worker needs from the world.
+//!
+//! All calls block, and all are made by the worker's one thread. Kafka, the embedded log and the simulation each
+//! implement them.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::batch::Batch;
+use crate::record::{Offset, Partition, TaskId, Timestamp};
+use crate::task::row::TaskRow;
+
+/// A failure of a port, sorted by what the worker must do about it.
+#[derive(Clone, Debug, Error, Eq, PartialEq)]
+pub enum Fault {
+    /// This epoch is lost: abort it and go on from the last one that was committed.
+    #[error("{0}")]
+    Abort(String),
+    /// A commit was sent and its answer is not known: ask the log which epoch stands, and go on from there.
+    #[error("{0}")]
+    Unknown(String),
+    /// A task's local rows cannot be trusted: wipe them and read the changelog.
+    #[error("{0}")]
+    Store(String),
+    /// This worker cannot go on.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Where the worker reads an input of a task.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Position {
+    /// Index of the input in the task's stage.
+    pub input: u32,
+    /// The next record to read.
+    pub next: Offset,
+}
+
+/// What an upstream task tells by a control record in a repartition topic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Control {
+    /// The task that tells it.
+    pub from: TaskId,
+    /// No record with an event time at or below this comes from that task any more.
+    pub watermark: Timestamp,
+    /// Nothing is expected from that task for now, so nobody should wait for it.
+    pub idle: bool,
+}
+
+/// Records of one input of one task, in the order of their partition.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Fetched {
+    /// Whose they are.
+    pub task: TaskId,
+    /// Index of the input in the task's stage.
+    pub input: u32,
+    /// The records, without control records.
+    pub records: Batch,
+    /// The offset of each record.
+    pub offsets: Vec<i64>,
+    /// The control records among them, each with the index of the first record behind it.
+    pub controls: Vec<(usize, Control)>,
+    /// Where reading goes on.
+    pub next: Offset,
+}
+
+/// What a poll brought.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Polled {
+    /// Nothing within the wait.
+    Nothing,
+    /// Records or control records.
+    Records(Fetched),
+    /// An input has been read to its end; the next record, if one comes, is at this offset or later.
+    End {
+        /// Whose input.
+        task: TaskId,
+        /// Which.
+        input: u32,
+        /// Where it ends.
+        next: Offset,
+    },
+}
+
+/// Where records come from.
+pub trait Source {
+    /// Reads a task's inputs from these positions on; in place of those it had, if it was read before.
+    fn assign(&mut self, task: TaskId, positions: &[Position]) -> Result<(), Fault>;
+
+    /// No longer reads a task's inputs. Nothing of it is polled afterwards.
+    fn unassign(&mut self, task: TaskId) -> Result<(), Fault>;
+
+    /// Waits for records, at most `wait`. Brings at most a few hundred of one input at a time.
+    fn poll(&mut self, wait: Duration) -> Result<Polled, Fault>;
+
+    /// Where an input that starts without any committed position begins.
+    fn start(&mut self, task: TaskId, input: u32) -> Result<Offset, Fault>;
+}
+
+/// A topic that the worker writes to, as an index into the plan's list.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Target(pub u16);
+
+/// A changelog, as the index of its operator in the plan's list of stateful ones.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ChangelogId(pub u16);
+
+/// Under what right a worker has a task. Two leases of a task are equal only if nobody else had it in between.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Lease {
+    /// Generation of the group at which the task was granted.
+    pub generation: i32,
+    /// Counts the grants of this process.
+    pub serial: u64,
+}
+
+/// What an epoch commits of a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sealed {
+    /// The task.
+    pub task: TaskId,
+    /// The right that its row was read under.
+    pub lease: Lease,
+    /// Its new row.
+    pub row: TaskRow,
+}
+
+/// Where a changelog's partition stands after an epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Written {
+    /// The changelog.
+    pub changelog: ChangelogId,
+    /// Its partition.
+    pub partition: Partition,
+    /// The offset behind the epoch's last record in it.
+    pub next: Offset,
+}
+
+/// Where messages go, one transaction at a time.
+pub trait Sink {
+    /// Opens a transaction.
+    fn begin(&mut self) -> Result<(), Fault>;
+
+    /// Adds records to it. A record goes to the partition of its key's murmur2 hash, as Java's default partitioner
+    /// has it; one without key goes to partition `from` modulo their number.
+    fn send(&mut self, target: Target, from: Partition, records: &Batch) -> Result<(), Fault>;
+
+    /// Adds a control record to every partition of a repartition topic.
+    fn tell(&mut self, target: Target, control: Control) -> Result<(), Fault>;
+
+    /// Adds a row to a partition of a changelog. No value: the row is deleted.
+    fn change(
+        &mut self,
+        changelog: ChangelogId,
+        partition: Partition,
+        row: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), Fault>;
+
+    /// Waits until the log has all of it.
+    fn flush(&mut self) -> Result<(), Fault>;
+
+    /// Commits all of it together with the tasks' rows. `sealed` is checked against the leases that hold now.
+    /// Answers where the changelogs that were written stand.
+    fn commit(&mut self, sealed: &[Sealed]) -> Result<Vec<Written>, Fault>;
+
+    /// Drops the transaction.
+    fn abort(&mut self) -> Result<(), Fault>;
+
+    /// Brings the sink to a state where no transaction of its own is undecided, whatever happened before.
+    fn reset(&mut self) -> Result<(), Fault>;
+}
+
+/// The committed rows of tasks.
+pub trait Tasks {
+    /// The right under which this worker has a task now; `None` if it has none.
+    fn lease(&mut self, task: TaskId) -> Option<Lease>;
+
+    /// The transactional id in a task's row, even of a row that is not committed yet.
+    fn owner(&mut self, task: TaskId) -> Result<Option<String>, Fault>;
+
+    /// Ends whatever transaction an id has open and locks out who has it.
+    fn fence(&mut self, owner: &str) -> Result<(), Fault>;
+
+    /// The committed row of a task.
+    fn row(&mut self, task: TaskId) -> Result<Option<TaskRow>, Fault>;
+
+    /// The transactional id that this worker commits with.
+    fn id(&self) -> &str;
+}
+
+/// Reads changelogs.
+pub trait Changelog {
+    /// What tells this changelog from another one of the same name: cluster and topic id.
+    fn identity(&mut self, changelog: ChangelogId) -> Result<String, Fault>;
+
+    /// The end of a partition, open transactions included.
+    fn end(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault>;
+
+    /// Hands over the committed records from `from` up to `end`, in order: offset, row, value. Answers where it stopped.
+    fn read(
+        &mut self,
+        changelog: ChangelogId,
+        partition: Partition,
+        from: Offset,
+        end: Offset,
+        visit: &mut dyn FnMut(Offset, &[u8], Option<&[u8]>),
+    ) -> Result<Offset, Fault>;
+}
+
+/// A failure of a store: its rows cannot be trusted any more.
+#[derive(Clone, Debug, Error, Eq, PartialEq)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.0)
+    }
+}
+
+/// A row and its new value; no value deletes it.
+pub type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// The rows of one operator of one task, in order of their bytes. A cache of the changelog: it may lag behind, and may
+/// forget its latest batches, but each batch is all there or not at all, and none is there without those before it.
+pub trait Store: fmt::Debug {
+    /// Reads a row.
+    fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Hands over rows in order, from the first at or behind `from`, until `visit` says `false`.
+    fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
+
+    /// Writes rows, all or none.
+    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError>;
+
+    /// Drops all rows.
+    fn clear(&mut self) -> Result<(), StoreError>;
+}
+
+/// Opens stores.
+pub trait Stores {
+    /// The rows of an operator of a task.
+    fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn Store>, StoreError>;
+}

@@ -1,0 +1,5 @@
+//! What one call may touch.
+
+/// x
+#[derive(Debug, Default)]
+pub struct Scope;

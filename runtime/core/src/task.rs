@@ -1,0 +1,3 @@
+//! A stage at one partition.
+
+pub mod row;

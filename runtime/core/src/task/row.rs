@@ -1,0 +1,112 @@
+//! The one committed row of a task: what the log says of where it stands.
+
+use crate::record::{Epoch, Offset, Timestamp};
+
+/// Where a task stands, as the log has it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TaskRow {
+    /// The last committed epoch.
+    pub epoch: Epoch,
+    /// The transactional id of whoever may have records of this task in an open transaction; empty after a clean release.
+    pub owner: String,
+    /// How often the task was claimed since its last epoch.
+    pub claims: u32,
+    /// The revision of the pipeline that committed it.
+    pub revision: u64,
+    /// The next record of each input of the stage.
+    pub next: Vec<Offset>,
+    /// The task's watermark.
+    pub watermark: Timestamp,
+    /// What a task without changelogs remembers, encoded; empty for one that has them.
+    pub memory: Vec<u8>,
+}
+
+/// The longest encoded row in bytes: Kafka takes offset metadata of up to 4,096, as base64.
+pub const MAX_ENCODED: usize = 3_000;
+
+const VERSION: u64 = 1;
+
+impl TaskRow {
+    /// Everything but the epoch, as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for number in [VERSION, self.owner.len() as u64] {
+            put(&mut bytes, number);
+        }
+        bytes.extend_from_slice(self.owner.as_bytes());
+        for number in [u64::from(self.claims), self.revision, self.watermark.0 as u64, self.next.len() as u64] {
+            put(&mut bytes, number);
+        }
+        for offset in &self.next {
+            put(&mut bytes, offset.0 as u64);
+        }
+        bytes.extend_from_slice(&self.memory);
+        bytes
+    }
+
+    /// Reads what [`TaskRow::encode`] wrote; `None` if it did not.
+    pub fn decode(epoch: Epoch, mut bytes: &[u8]) -> Option<Self> {
+        let from = &mut bytes;
+        if take(from)? != VERSION {
+            return None;
+        }
+        let length = usize::try_from(take(from)?).ok()?;
+        let (owner, rest) = from.split_at_checked(length)?;
+        let owner = String::from_utf8(owner.to_vec()).ok()?;
+        *from = rest;
+        let claims = u32::try_from(take(from)?).ok()?;
+        let revision = take(from)?;
+        let watermark = Timestamp(take(from)? as i64);
+        let inputs = usize::try_from(take(from)?).ok().filter(|&inputs| inputs <= from.len())?;
+        let next = (0..inputs).map(|_| take(from).map(|offset| Offset(offset as i64))).collect::<Option<_>>()?;
+        Some(Self { epoch, owner, claims, revision, next, watermark, memory: from.to_vec() })
+    }
+}
+
+/// Adds a number as LEB128.
+pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Takes a number as LEB128 from the front.
+pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_comes_back_and_a_cut_one_does_not() {
+        let row = TaskRow {
+            epoch: Epoch(9),
+            owner: "wasmill/p/1/0".into(),
+            claims: 2,
+            revision: 300,
+            next: vec![Offset(0), Offset(1 << 40)],
+            watermark: Timestamp::NONE,
+            memory: Vec::new(),
+        };
+        let bytes = row.encode();
+        assert_eq!(TaskRow::decode(Epoch(9), &bytes), Some(row.clone()));
+        for cut in 0..bytes.len() {
+            assert_eq!(TaskRow::decode(Epoch(9), &bytes[..cut]), None, "{cut}");
+        }
+        let longer = TaskRow { memory: vec![1, 2], ..row };
+        assert_eq!(TaskRow::decode(Epoch(9), &longer.encode()), Some(longer));
+    }
+}
