@@ -3,8 +3,13 @@
 //! What the loop needs from the world is in [`port`]; Kafka, the embedded log and a simulation implement it.
 
 pub mod batch;
+pub mod flow;
 pub mod operator;
+pub mod overlay;
 pub mod port;
 pub mod record;
+pub mod row;
 pub mod scope;
+pub mod slots;
+pub mod state;
 pub mod task;

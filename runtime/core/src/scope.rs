@@ -1,5 +1,282 @@
-//! What one call may touch.
+//! What one call may touch, and what it leaves.
 
-/// x
-#[derive(Debug, Default)]
-pub struct Scope;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::batch::{Batch, Blobs};
+use crate::flow::{Emitted, Flow};
+use crate::operator::{Call, CallInfo, Domain, Entry, Origin, Slots};
+use crate::port::{Fault, StoreError};
+use crate::record::Timestamp;
+use crate::slots::Keys;
+use crate::state::{self, Kept, Range, State};
+
+/// What a call may leave at most.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes of all its output.
+    pub output: usize,
+    /// Bytes of one output record or one row.
+    pub record: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { output: 64 << 20, record: 1_000_000 }
+    }
+}
+
+/// Why a call of an import is not answered.
+#[derive(Clone, Debug, Error, Eq, PartialEq)]
+pub enum Refusal {
+    /// The guest asks for what it may not have; the call ends.
+    #[error("{0}")]
+    Violation(String),
+    /// The host cannot answer; the guest is not at fault.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+fn violation<T>(reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Violation(reason.into()))
+}
+
+/// A value of one of the operator's own metrics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measurement {
+    /// Adds to a counter.
+    Add(u32, u64),
+    /// Sets a gauge.
+    Set(u32, f64),
+    /// Adds a value to a histogram.
+    Observe(u32, f64),
+}
+
+/// An event timer that the call set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Armed {
+    /// The first record of its key in the call.
+    pub record: u32,
+    /// When it is due.
+    pub at: Timestamp,
+}
+
+/// What one call may touch, and what it leaves: its records, the rows behind it, its output.
+#[derive(Debug)]
+pub struct Scope {
+    call: Arc<Call>,
+    origins: Vec<u32>,
+    keys: Keys,
+    state: Option<Box<State>>,
+    outputs: Vec<Flow>,
+    limits: Limits,
+    emitted: usize,
+    armed: Vec<Armed>,
+    measurements: Vec<Measurement>,
+}
+
+impl Scope {
+    /// The scope of a call. `origins` has the source record of each of its records; `outputs` has a flow for each of
+    /// the operator's outputs, to which the call adds.
+    pub fn new(
+        call: Call,
+        origins: Vec<u32>,
+        keys: Keys,
+        state: Option<Box<State>>,
+        outputs: Vec<Flow>,
+        limits: Limits,
+    ) -> Self {
+        let call = Arc::new(call);
+        Self { call, origins, keys, state, outputs, limits, emitted: 0, armed: Vec::new(), measurements: Vec::new() }
+    }
+
+    /// A scope without rows, for an operator that is called outside a task.
+    pub fn detached(call: Call, outputs: usize) -> Self {
+        let origins = (0..call.records.len() as u32).collect();
+        Self::new(call, origins, Keys::default(), None, vec![Flow::default(); outputs], Limits::default())
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// Takes the scope apart: rows, outputs, and what else the call left.
+    pub fn into_parts(self) -> (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<Measurement>) {
+        (self.state, self.outputs, self.armed, self.measurements)
+    }
+
+    /// Takes output from the guest; see `wasmill:plugin/output.emit`.
+    pub fn emit(&mut self, port: u32, emitted: Emitted<'_>, origins: &[u32]) -> Result<(), Refusal> {
+        let records = self.call.records.len();
+        let count = emitted.timestamps.len();
+        if origins.is_empty() && count != records && count != 0 {
+            return violation(format!(
+                "output.emit without origins must have one record for each of the {records} of the call, not {count}"
+            ));
+        }
+        if !origins.is_empty() && origins.len() != count {
+            return violation(format!("output.emit has {count} records and {} origins", origins.len()));
+        }
+        if !origins.is_sorted() || origins.last().is_some_and(|&last| last as usize >= records) {
+            return violation(format!("output.emit needs origins that never fall and are below {records}"));
+        }
+        self.check_sizes(&emitted)?;
+        let of = &self.origins;
+        let origin = |index: usize| {
+            let record = origins.get(index).map_or(index, |&origin| origin as usize);
+            of.get(record).copied().unwrap_or_default()
+        };
+        let Some(flow) = self.outputs.get_mut(port as usize) else {
+            return violation(format!("output.emit: there is no output {port}, only {}", self.outputs.len()));
+        };
+        match flow.emit(emitted, &self.call.records, origin) {
+            Ok(()) => Ok(()),
+            Err(malformed) => violation(format!("output.emit: {malformed}")),
+        }
+    }
+
+    fn check_sizes(&mut self, emitted: &Emitted<'_>) -> Result<(), Refusal> {
+        for spans in emitted.spans.chunks_exact(crate::batch::SPANS) {
+            let size: usize = [spans[1], spans[3], spans[5]].into_iter().map(|length| length.max(0) as usize).sum();
+            if size > self.limits.record {
+                return violation(format!(
+                    "an output record of {size} bytes passes the limit of {}",
+                    self.limits.record
+                ));
+            }
+            self.emitted += size + 8;
+        }
+        if self.emitted > self.limits.output {
+            return violation(format!("the output of one call passes the limit of {} bytes", self.limits.output));
+        }
+        Ok(())
+    }
+
+    /// Reads a value, its encoding byte first.
+    pub fn get(&self, state: u32, key: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let (rows, kept, _) = self.kept(state, key, field)?;
+        Ok(rows.value(kept, key, field, self.call.info.watermark)?)
+    }
+
+    /// Writes a value, its encoding byte first.
+    pub fn put(&mut self, state: u32, key: &[u8], field: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        if value.is_empty() {
+            return violation("a stored value begins with the byte of its encoding, this one is empty");
+        }
+        let size = key.len() + field.len() + value.len();
+        if size > self.limits.record {
+            return violation(format!("a row of {size} bytes passes the limit of {}", self.limits.record));
+        }
+        self.write(state, key, field, Some(value))
+    }
+
+    /// Deletes a value.
+    pub fn delete(&mut self, state: u32, key: &[u8], field: &[u8]) -> Result<(), Refusal> {
+        self.write(state, key, field, None)
+    }
+
+    fn write(&mut self, state: u32, key: &[u8], field: &[u8], value: Option<&[u8]>) -> Result<(), Refusal> {
+        let (_, kept, slot) = self.kept(state, key, field)?;
+        let kept = kept.clone();
+        let written = self.written(slot);
+        Ok(self.rows()?.put(&kept, key, field, value, written)?)
+    }
+
+    /// When what this call writes under a slot's key counts as written.
+    pub(crate) fn written(&self, slot: u32) -> Timestamp {
+        let greatest = self.keys.slots().get(slot as usize).map_or(Timestamp::NONE, |slot| slot.greatest);
+        greatest.max(self.call.info.watermark)
+    }
+
+    /// Fields and values of a map.
+    pub fn scan(&self, state: u32, key: &[u8], range: &Range<'_>) -> Result<Blobs, Refusal> {
+        let (rows, kept, _) = self.map(state, key)?;
+        Ok(state::pairs(&rows.scan(kept, key, range, self.call.info.watermark)?))
+    }
+
+    /// Deletes the fields of a range.
+    pub fn delete_range(&mut self, state: u32, key: &[u8], range: &Range<'_>) -> Result<(), Refusal> {
+        let kept = self.map(state, key)?.1.clone();
+        Ok(self.rows()?.delete_range(&kept, key, range)?)
+    }
+
+    /// Sets a timer, or moves it.
+    pub fn set_timer(&mut self, domain: Domain, key: &[u8], name: &[u8], at: Timestamp) -> Result<(), Refusal> {
+        let slot = self.slot(key)?;
+        if !at.is_some() {
+            return self.cancel_timer(domain, key, name);
+        }
+        if key.len() + name.len() > self.limits.record {
+            return violation(format!("a timer of {} bytes passes the limit", key.len() + name.len()));
+        }
+        if domain == Domain::EventTime {
+            let record = self.keys.slots().get(slot as usize).map_or(0, |slot| slot.first);
+            self.armed.push(Armed { record, at });
+        }
+        Ok(self.rows()?.set_timer(domain, key, name, at)?)
+    }
+
+    /// Cancels a timer.
+    pub fn cancel_timer(&mut self, domain: Domain, key: &[u8], name: &[u8]) -> Result<(), Refusal> {
+        self.slot(key)?;
+        Ok(self.rows()?.cancel_timer(domain, key, name)?)
+    }
+
+    /// Notes a value of a metric.
+    pub fn measure(&mut self, measurement: Measurement) {
+        self.measurements.push(measurement);
+    }
+
+    fn rows(&mut self) -> Result<&mut State, Refusal> {
+        self.state.as_deref_mut().ok_or_else(|| Refusal::Violation("this operator keeps no state".into()))
+    }
+
+    fn slot(&self, key: &[u8]) -> Result<u32, Refusal> {
+        let slot = self.keys.slot(&self.call.records, key);
+        slot.ok_or_else(|| Refusal::Violation("state and timers belong to a key of the call's records".into()))
+    }
+
+    fn kept(&self, state: u32, key: &[u8], field: &[u8]) -> Result<(&State, &Kept, u32), Refusal> {
+        let Some(rows) = self.state.as_deref() else { return violation("this operator keeps no state") };
+        let Some(kept) = rows.kept().get(state as usize) else {
+            return violation(format!("there is no state {state}"));
+        };
+        if kept.declaration.prefetch {
+            return violation(format!(
+                "state `{}` is prefetched, so it is read and written in slots",
+                kept.declaration.name
+            ));
+        }
+        if !kept.is_map() && !field.is_empty() {
+            return violation(format!("state `{}` is no map, so it has no fields", kept.declaration.name));
+        }
+        Ok((rows, kept, self.slot(key)?))
+    }
+
+    fn map(&self, state: u32, key: &[u8]) -> Result<(&State, &Kept, u32), Refusal> {
+        let found = self.kept(state, key, b"")?;
+        if found.1.is_map() { Ok(found) } else { violation(format!("state {state} is no map")) }
+    }
+}
+
+impl Default for Scope {
+    /// A scope of no call, to stand in while the real one is elsewhere.
+    fn default() -> Self {
+        let call = Call {
+            entry: Entry::Process,
+            info: CallInfo::default(),
+            records: Batch::default(),
+            slots: Slots::default(),
+            origin: Origin::default(),
+        };
+        Self::detached(call, 0)
+    }
+}
