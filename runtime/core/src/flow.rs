@@ -1,5 +1,7 @@
 //! Records on their way through the operators of a stage.
 
+use std::sync::Arc;
+
 use crate::batch::{self, ABSENT, Batch, Malformed, Message, SPANS};
 use crate::record::Timestamp;
 
@@ -16,7 +18,7 @@ pub const INPUT: i32 = i32::MIN;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Chunk {
     /// The records.
-    pub records: Batch,
+    pub records: Arc<Batch>,
     /// The source record of each, as an index into those of the turn. They never fall.
     pub origins: Vec<u32>,
 }
@@ -64,7 +66,7 @@ impl Flow {
     /// Adds a record.
     pub fn push(&mut self, origin: u32, message: Message<'_>) {
         let chunk = self.room();
-        chunk.records.push(message);
+        Arc::make_mut(&mut chunk.records).push(message);
         chunk.origins.push(origin);
     }
 
@@ -87,7 +89,7 @@ impl Flow {
     pub fn undo(&mut self, mark: Mark) {
         self.chunks.truncate(mark.chunks);
         if let Some(chunk) = self.chunks.last_mut() {
-            chunk.records.truncate(mark.records, mark.bytes);
+            Arc::make_mut(&mut chunk.records).truncate(mark.records, mark.bytes);
             chunk.origins.truncate(mark.records);
         }
     }

@@ -3,13 +3,18 @@
 //! What the loop needs from the world is in [`port`]; Kafka, the embedded log and a simulation implement it.
 
 pub mod batch;
+pub mod commit;
 pub mod flow;
 pub mod operator;
 pub mod overlay;
 pub mod port;
 pub mod record;
+pub mod recovery;
 pub mod row;
 pub mod scope;
 pub mod slots;
+pub mod stage;
 pub mod state;
 pub mod task;
+pub mod watermark;
+pub mod worker;

@@ -160,7 +160,7 @@ pub struct Call {
     /// What holds for all its records.
     pub info: CallInfo,
     /// The records, at least one.
-    pub records: Batch,
+    pub records: Arc<Batch>,
     /// State fetched ahead; empty for a transform.
     pub slots: Slots,
     /// Where the records come from.

@@ -10,9 +10,12 @@ use crate::port::{Store, StoreError, Write};
 #[derive(Debug, Default)]
 pub struct Overlay {
     rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Before)>,
     bytes: usize,
 }
+
+/// What was written to a row before: `None` if nothing was, `Some(None)` if it was deleted.
+type Before = Option<Option<Vec<u8>>>;
 
 /// A moment to which an overlay can be taken back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -95,6 +95,9 @@ pub trait Source {
     /// Waits for records, at most `wait`. Brings at most a few hundred of one input at a time.
     fn poll(&mut self, wait: Duration) -> Result<Polled, Fault>;
 
+    /// Waits, without reading anything.
+    fn idle(&mut self, wait: Duration) -> Result<(), Fault>;
+
     /// Where an input that starts without any committed position begins.
     fn start(&mut self, task: TaskId, input: u32) -> Result<Offset, Fault>;
 }
@@ -191,6 +194,9 @@ pub trait Tasks {
     fn id(&self) -> &str;
 }
 
+/// Takes a record of a changelog: offset, row, value.
+pub type Visit<'a> = dyn FnMut(Offset, &[u8], Option<&[u8]>) + 'a;
+
 /// Reads changelogs.
 pub trait Changelog {
     /// What tells this changelog from another one of the same name: cluster and topic id.
@@ -206,7 +212,7 @@ pub trait Changelog {
         partition: Partition,
         from: Offset,
         end: Offset,
-        visit: &mut dyn FnMut(Offset, &[u8], Option<&[u8]>),
+        visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault>;
 }
 

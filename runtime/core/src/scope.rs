@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::batch::{Batch, Blobs};
+use crate::batch::Blobs;
 use crate::flow::{Emitted, Flow};
-use crate::operator::{Call, CallInfo, Domain, Entry, Origin, Slots};
+use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Origin, Slots};
 use crate::port::{Fault, StoreError};
 use crate::record::Timestamp;
 use crate::slots::Keys;
@@ -190,6 +190,31 @@ impl Scope {
         Ok(self.rows()?.put(&kept, key, field, value, written)?)
     }
 
+    /// Writes the cells that the call changed. `states` has the prefetched states in the order of a slot's cells.
+    pub(crate) fn write_cells(&mut self, states: &[u32], cells: &[u32], values: &Blobs) -> Result<(), CallError> {
+        let call = self.call.clone();
+        for (index, &cell) in cells.iter().enumerate() {
+            let (slot, state) = (cell as usize / states.len().max(1), cell as usize % states.len().max(1));
+            let record = self.keys.slots().get(slot).and_then(|slot| call.records.get(slot.first as usize));
+            let (Some(record), Some(&state)) = (record, states.get(state)) else {
+                return Err(CallError::Permanent(format!("the call changed cell {cell}, which it was not given")));
+            };
+            let (key, value) = (record.key.unwrap_or_default(), values.get(index));
+            let size = key.len() + value.map_or(0, <[u8]>::len);
+            if size > self.limits.record || value.is_some_and(<[u8]>::is_empty) {
+                return Err(CallError::Permanent(format!(
+                    "the call changed cell {cell} to a row of {size} bytes: it must have its encoding's byte, and at most {} bytes",
+                    self.limits.record
+                )));
+            }
+            let written = self.written(slot as u32);
+            let Some(rows) = self.state.as_deref_mut() else { break };
+            let Some(kept) = rows.kept().get(state as usize).cloned() else { break };
+            rows.put(&kept, key, b"", value, written).map_err(Fault::from)?;
+        }
+        Ok(())
+    }
+
     /// When what this call writes under a slot's key counts as written.
     pub(crate) fn written(&self, slot: u32) -> Timestamp {
         let greatest = self.keys.slots().get(slot as usize).map_or(Timestamp::NONE, |slot| slot.greatest);
@@ -273,7 +298,7 @@ impl Default for Scope {
         let call = Call {
             entry: Entry::Process,
             info: CallInfo::default(),
-            records: Batch::default(),
+            records: Arc::default(),
             slots: Slots::default(),
             origin: Origin::default(),
         };

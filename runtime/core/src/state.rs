@@ -72,6 +72,29 @@ impl State {
         self.store.as_mut()
     }
 
+    /// The rows at rest, without those of the open epoch.
+    pub fn into_store(self) -> Box<dyn Store> {
+        self.store
+    }
+
+    /// Writes the index of what expires anew, for rows that came from a changelog.
+    pub fn index_expiry(&mut self) -> Result<(), StoreError> {
+        let limited: Vec<_> = self.states.iter().filter(|kept| kept.declaration.ttl.is_some()).cloned().collect();
+        for kept in limited {
+            let from = [Kind::Value as u8, kept.number];
+            let mut found = Vec::new();
+            self.overlay.scan(self.store.as_ref(), &from, &mut |row, stored| {
+                if !row.starts_with(&from) {
+                    return false;
+                }
+                found.extend(self.ends(row, stored).map(|ends| (row.to_vec(), ends)));
+                true
+            })?;
+            found.iter().for_each(|(row, ends)| self.await_expiry(row, *ends));
+        }
+        self.apply([])
+    }
+
     /// Now.
     pub fn mark(&self) -> Mark {
         Mark { overlay: self.overlay.mark(), bounds: self.bounds }
@@ -158,7 +181,7 @@ impl State {
         key: &[u8],
         range: &Range<'_>,
         watermark: Timestamp,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Field>, StoreError> {
         let prefix = row::value(kept.number, key, b"");
         let from = row::value(kept.number, key, range.start);
         let mut found = Vec::new();
@@ -277,30 +300,25 @@ impl State {
         Some(expiry(Value::decode(stored)?.written?, kept.declaration.ttl?))
     }
 
-    /// What a row of the changelog means for the store: the row itself and those of the index that follow from it.
+    /// What a row of the changelog means for the store: the row itself, and for a timer its place in the index.
     pub fn derive(&self, row: &[u8], value: Option<&[u8]>) -> Result<Vec<Write>, StoreError> {
         let mut writes = vec![(row.to_vec(), value.map(<[u8]>::to_vec))];
-        match (row::kind(row), row::parse_keyed(row)) {
-            (Some(Kind::Timer), Some((domain, key, name))) => {
-                let due = if domain == Due::Event as u8 { Due::Event } else { Due::Processing };
-                let mut indexed = |time: Option<&[u8]>, entry: Option<Vec<u8>>| {
-                    if let Some(at) = time.and_then(row::parse_time) {
-                        writes.push((row::index(due, at, key, name), entry));
-                    }
-                };
-                indexed(self.store.get(row)?.as_deref(), None);
-                indexed(value, Some(Vec::new()));
-            }
-            (Some(Kind::Value), _) => {
-                if let Some(ends) = value.and_then(|value| self.ends(row, value)) {
-                    writes.push((row::index(Due::Expiry, ends, row, b""), Some(Vec::new())));
+        if let (Some(Kind::Timer), Some((domain, key, name))) = (row::kind(row), row::parse_keyed(row)) {
+            let due = if domain == Due::Event as u8 { Due::Event } else { Due::Processing };
+            let mut indexed = |time: Option<&[u8]>, entry: Option<Vec<u8>>| {
+                if let Some(at) = time.and_then(row::parse_time) {
+                    writes.push((row::index(due, at, key, name), entry));
                 }
-            }
-            _ => {}
+            };
+            indexed(self.read(row)?.as_deref(), None);
+            indexed(value, Some(Vec::new()));
         }
         Ok(writes)
     }
 }
+
+/// A field of a map and its value.
+pub type Field = (Vec<u8>, Vec<u8>);
 
 /// Which fields of a map.
 #[derive(Clone, Copy, Debug)]
@@ -350,7 +368,7 @@ pub fn number(declared: &[StateDeclaration], names: &mut Vec<String>) -> Arc<[Ke
 }
 
 /// Byte strings as pairs in columns.
-pub(crate) fn pairs(found: &[(Vec<u8>, Vec<u8>)]) -> Blobs {
+pub(crate) fn pairs(found: &[Field]) -> Blobs {
     let mut blobs = Blobs::default();
     for (field, value) in found {
         blobs.push(Some(field));

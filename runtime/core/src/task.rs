@@ -1,3 +1,519 @@
-//! A stage at one partition.
+//! A stage at one partition: where it stands, and the turns it makes.
 
+mod call;
+mod letter;
+pub mod memory;
 pub mod row;
+mod trial;
+pub mod turn;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::operator::Operator;
+use crate::port::{Control, Fault, Fetched, Lease, Position};
+use crate::record::{Epoch, Offset, TaskId, Timestamp};
+use crate::row::Due;
+use crate::stage::{self, Stage};
+use crate::state::{self, State};
+use crate::task::memory::Memory;
+use crate::task::row::TaskRow;
+use crate::task::trial::{Stop, Trial};
+use crate::task::turn::{Effects, Segment, Turn};
+use crate::watermark::{self, Progress, Told, millis};
+
+/// Milliseconds between two control records of a task, at least.
+const TELL_EVERY: i64 = 200;
+
+/// What became of a turn.
+#[derive(Debug)]
+pub enum Turned {
+    /// It went through.
+    Done(Effects),
+    /// It was dropped, and the next will be another one: what was done before it should be committed first.
+    Dropped(Dropped),
+}
+
+/// Why a turn was dropped.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Dropped {
+    /// It is made again with fewer records.
+    Smaller,
+    /// A record was found to be at fault; it is left to the operator's policy from now on.
+    Verdict {
+        /// The operator.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is made again after a pause.
+    Paused {
+        /// The operator.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Records that wait for their turn.
+#[derive(Debug)]
+struct Pending {
+    input: usize,
+    records: Arc<Batch>,
+    offsets: Vec<i64>,
+    controls: Vec<(usize, Control)>,
+    next: Offset,
+    at: usize,
+    control: usize,
+}
+
+/// A stage at one partition.
+#[derive(Debug)]
+pub struct Task {
+    id: TaskId,
+    lease: Lease,
+    stage: Arc<Stage>,
+    epoch: Epoch,
+    memory: Memory,
+    committed: Memory,
+    states: Vec<Option<Box<State>>>,
+    pending: VecDeque<Pending>,
+    trial: Trial,
+    dirty: bool,
+    backlog: bool,
+    paused: Option<Timestamp>,
+    ends: Vec<Option<Offset>>,
+    seen: Vec<Timestamp>,
+    told_at: Timestamp,
+    records: u64,
+}
+
+/// How one turn's records are cut off those that wait.
+struct Cut {
+    segment: Segment,
+    progress: Progress,
+    next: Offset,
+    at: usize,
+    control: usize,
+}
+
+impl Task {
+    /// A task as the log and its stores have it. `states` has the rows of each operator that keeps some.
+    pub fn new(
+        id: TaskId,
+        lease: Lease,
+        stage: Arc<Stage>,
+        epoch: Epoch,
+        memory: Memory,
+        states: Vec<Option<Box<State>>>,
+        now: Timestamp,
+    ) -> Self {
+        let inputs = stage.inputs.len();
+        Self {
+            id,
+            lease,
+            stage,
+            epoch,
+            committed: memory.clone(),
+            memory,
+            states,
+            pending: VecDeque::new(),
+            trial: Trial::default(),
+            dirty: false,
+            backlog: false,
+            paused: None,
+            ends: vec![None; inputs],
+            seen: vec![now; inputs],
+            told_at: Timestamp::NONE,
+            records: 0,
+        }
+    }
+
+    /// Which task.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Its stage.
+    pub fn stage(&self) -> &Arc<Stage> {
+        &self.stage
+    }
+
+    /// The right that its row was read under.
+    pub fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// The last committed epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// What it remembers, as of its last commit.
+    pub fn committed(&self) -> &Memory {
+        &self.committed
+    }
+
+    /// Whether anything happened since its last commit.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Whether a turn can be made without polling.
+    pub fn has_work(&self) -> bool {
+        self.backlog || !self.pending.is_empty()
+    }
+
+    /// Until when no turn may be made.
+    pub fn paused(&self) -> Option<Timestamp> {
+        self.paused
+    }
+
+    /// Where its inputs are read to their end; `None` where records came since.
+    pub fn ends(&self) -> &[Option<Offset>] {
+        &self.ends
+    }
+
+    /// Source records taken in, in the life of this task in this process.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Bytes written in the open epoch.
+    pub fn bytes(&self) -> usize {
+        self.states.iter().flatten().map(|state| state.overlay().bytes()).sum()
+    }
+
+    /// The rows of its operators.
+    pub(crate) fn states(&mut self) -> impl Iterator<Item = (usize, &mut State)> {
+        self.states.iter_mut().enumerate().filter_map(|(node, state)| Some((node, state.as_deref_mut()?)))
+    }
+
+    /// Empties the stores, of which one failed: they are read anew from the changelogs.
+    pub(crate) fn distrust(&mut self) {
+        for (_, state) in self.states() {
+            // A store that cannot even be emptied is found out when it is opened.
+            let _ = state.store().clear();
+        }
+    }
+
+    /// Takes records that were polled.
+    pub fn accept(&mut self, fetched: Fetched, now: Timestamp) {
+        let input = fetched.input as usize;
+        if let Some(end) = self.ends.get_mut(input) {
+            *end = None;
+        }
+        if let Some(seen) = self.seen.get_mut(input) {
+            *seen = now;
+        }
+        let Fetched { records, offsets, controls, next, .. } = fetched;
+        self.pending.push_back(Pending {
+            input,
+            records: Arc::new(records),
+            offsets,
+            controls,
+            next,
+            at: 0,
+            control: 0,
+        });
+    }
+
+    /// Takes note that an input is read to its end.
+    pub fn ended(&mut self, input: u32, next: Offset) {
+        if let Some(end) = self.ends.get_mut(input as usize) {
+            *end = Some(next);
+        }
+    }
+
+    /// Makes a turn with the next records that wait.
+    pub fn turn(&mut self, operators: &mut [Box<dyn Operator>], now: Timestamp) -> Result<Turned, Fault> {
+        self.paused = self.paused.filter(|&until| until > now);
+        self.backlog = false;
+        let mut limit = self.trial.records();
+        loop {
+            let cut = self.cut(limit)?;
+            let before = self.memory.clone();
+            let marks: Vec<_> = self.states.iter().map(|state| state.as_ref().map(|state| state.mark())).collect();
+            self.memory.clock = now.max(self.memory.clock);
+            let turn = Turn {
+                task: self.id,
+                stage: &self.stage,
+                operators,
+                states: &mut self.states,
+                memory: &mut self.memory,
+                segment: &cut.segment,
+                trial: &self.trial,
+                effects: Effects::default(),
+            };
+            let stop = match turn.run() {
+                Ok(effects) => return Ok(Turned::Done(self.pass(cut, effects))),
+                Err(stop) => stop,
+            };
+            self.memory = before;
+            for (state, mark) in self.states.iter_mut().zip(marks) {
+                if let (Some(state), Some(mark)) = (state, mark) {
+                    state.undo(mark);
+                }
+            }
+            self.trial.dropped();
+            match stop {
+                Stop::Cut(records) => limit = records,
+                stop => return self.learn(stop, cut.segment.records.len(), now).map(Turned::Dropped),
+            }
+        }
+    }
+
+    /// What a dropped turn teaches.
+    fn learn(&mut self, stop: Stop, records: usize, now: Timestamp) -> Result<Dropped, Fault> {
+        let stage = self.stage.clone();
+        let operator = |node: usize| stage.nodes[node].operator.clone();
+        let failed = |trial: &mut Trial, node, size, place, reason: String| match trial.failed(
+            node,
+            size,
+            records,
+            place,
+            reason.clone(),
+        ) {
+            true => Dropped::Verdict { operator: operator(node), reason },
+            false => Dropped::Smaller,
+        };
+        match stop {
+            Stop::Cut(_) => Ok(Dropped::Smaller),
+            Stop::Failed { node, size, place, reason } => Ok(failed(&mut self.trial, node, size, place, reason)),
+            Stop::Slow { node, size, place, reason } => match self.trial.slow(node, size, place, reason.clone()) {
+                true => Ok(Dropped::Verdict { operator: operator(node), reason }),
+                false => Ok(Dropped::Smaller),
+            },
+            Stop::Transient { node, size, place, reason } => {
+                let retry = stage.nodes[node].retry;
+                if self.trial.transient(node, retry.attempts) {
+                    self.paused = Some(now.plus(millis(retry.backoff)));
+                    return Ok(Dropped::Paused { operator: operator(node), reason });
+                }
+                Ok(failed(&mut self.trial, node, size, place, reason))
+            }
+            Stop::Halt { operator, reason } => {
+                Err(Fault::Fatal(format!("operator {operator} failed, and its policy is to stop: {reason}")))
+            }
+            Stop::Fault(fault) => Err(fault),
+        }
+    }
+
+    fn pass(&mut self, cut: Cut, effects: Effects) -> Effects {
+        self.states.iter_mut().flatten().for_each(|state| state.settle());
+        let Cut { segment, progress, next, at, control } = cut;
+        let mut whole = true;
+        if let Some(pending) = self.pending.front_mut() {
+            self.memory.inputs[segment.input] = progress;
+            self.memory.next[segment.input] = next;
+            (pending.at, pending.control) = (at, control);
+            whole = at == pending.records.len() && control == pending.controls.len();
+            if whole {
+                self.pending.pop_front();
+            }
+        }
+        self.memory.watermark = segment.after;
+        self.records += segment.records.len() as u64;
+        self.trial.passed(whole);
+        self.backlog = effects.backlog;
+        self.dirty = true;
+        effects
+    }
+
+    /// Cuts the next turn's records off those that wait: as many as `limit`, and none behind the one with which
+    /// something comes due.
+    fn cut(&mut self, limit: usize) -> Result<Cut, Fault> {
+        let earliest = self.earliest()?;
+        let is_due = |watermark: Timestamp| earliest.is_some_and(|earliest| watermark >= earliest);
+        let before = self.memory.watermark;
+        let Some(pending) = self.pending.front() else { return Ok(self.nothing()) };
+        let shape = &self.stage.inputs[pending.input].progress;
+        let others: Vec<_> = self.watermarks().enumerate().filter(|&(input, _)| input != pending.input).collect();
+        let least = |progress: &Progress, before| {
+            let others = others.iter().map(|&(_, watermark)| watermark);
+            watermark::least(before, others.chain([progress.watermark(shape)]))
+        };
+        let mut progress = self.memory.inputs[pending.input].clone();
+        let (mut after, mut at, mut control) = (before, pending.at, pending.control);
+        let mut watermarks = Vec::new();
+        loop {
+            while let Some((_, told)) = pending.controls.get(control).filter(|&&(index, _)| index <= at) {
+                progress.control(told);
+                control += 1;
+                after = least(&progress, after);
+            }
+            let moved = at > pending.at || control > pending.control;
+            if at == pending.records.len() || at - pending.at >= limit || (moved && is_due(after)) {
+                break;
+            }
+            watermarks.push(after.0);
+            progress.record(Timestamp(pending.records.timestamps()[at]));
+            after = least(&progress, after);
+            at += 1;
+        }
+        let whole = at == pending.records.len();
+        let records = match (pending.at, whole) {
+            (0, true) => pending.records.clone(),
+            _ => Arc::new(pending.records.select(pending.at..at)),
+        };
+        let offsets = pending.offsets.get(pending.at..at).unwrap_or_default().to_vec();
+        let behind = offsets.last().map_or(self.memory.next[pending.input], |&last| Offset(last).next());
+        let next = if whole && control == pending.controls.len() { pending.next } else { behind };
+        let segment = Segment { input: pending.input, records, offsets, watermarks, before, after };
+        Ok(Cut { segment, progress, next, at, control })
+    }
+
+    /// A turn without records, for what is due by itself.
+    fn nothing(&self) -> Cut {
+        let before = self.memory.watermark;
+        let segment = Segment {
+            input: 0,
+            records: Arc::default(),
+            offsets: Vec::new(),
+            watermarks: Vec::new(),
+            before,
+            after: watermark::least(before, self.watermarks()),
+        };
+        let progress = Progress::Records { greatest: Timestamp::NONE, idle: false };
+        Cut { segment, progress, next: Offset::default(), at: 0, control: 0 }
+    }
+
+    fn watermarks(&self) -> impl Iterator<Item = Option<Timestamp>> {
+        self.memory.inputs.iter().zip(&self.stage.inputs).map(|(progress, input)| progress.watermark(&input.progress))
+    }
+
+    /// The earliest watermark with which something comes due.
+    fn earliest(&mut self) -> Result<Option<Timestamp>, Fault> {
+        let mut earliest = None;
+        for state in self.states.iter_mut().flatten() {
+            for due in [Due::Event, Due::Expiry] {
+                earliest = earliest.into_iter().chain(state.earliest(due)?).min();
+            }
+        }
+        Ok(earliest)
+    }
+
+    /// When a turn without records is due: at once where timers are, `None` where nothing waits for the clock.
+    pub fn next_tick(&mut self) -> Result<Option<Timestamp>, Fault> {
+        let mut next = self.paused;
+        for state in self.states.iter_mut().flatten() {
+            next = next.into_iter().chain(state.earliest(Due::Processing)?).min();
+        }
+        for (input, at) in self.stage.inputs.iter().zip(0..) {
+            if let Some(idle) = self.idle_at(input, at) {
+                next = next.into_iter().chain([idle]).min();
+            }
+        }
+        Ok(next.into_iter().chain(self.tell_at()).min())
+    }
+
+    fn idle_at(&self, input: &stage::Input, index: usize) -> Option<Timestamp> {
+        let ended = self.ends.get(index).copied().flatten().is_some();
+        match (&input.progress, self.memory.inputs.get(index)?) {
+            (stage::Progress::Records { idle_after, .. }, Progress::Records { idle: false, .. }) if ended => {
+                Some(self.seen.get(index)?.plus(millis(*idle_after)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes note of inputs of which nothing came for long. Answers whether a turn without records is due.
+    pub fn tick(&mut self, now: Timestamp) -> Result<bool, Fault> {
+        if self.paused.is_some_and(|until| until > now) {
+            return Ok(false);
+        }
+        let stage = self.stage.clone();
+        let mut due = self.backlog;
+        for (input, index) in stage.inputs.iter().zip(0..) {
+            if self.idle_at(input, index).is_some_and(|at| at <= now)
+                && let Some(Progress::Records { idle, .. }) = self.memory.inputs.get_mut(index)
+            {
+                *idle = true;
+                self.dirty = true;
+                due = true;
+            }
+        }
+        for state in self.states.iter_mut().flatten() {
+            due |= state.earliest(Due::Processing)?.is_some_and(|at| at <= now);
+        }
+        Ok(due)
+    }
+
+    /// What is to be told downstream: the watermark, less what timers are still held back.
+    fn to_tell(&self) -> Told {
+        Told { watermark: self.memory.watermark, idle: self.watermarks().all(|watermark| watermark.is_none()) }
+    }
+
+    fn tell_at(&self) -> Option<Timestamp> {
+        let news = self.to_tell() != self.memory.told && !self.stage.repartitions.is_empty() && !self.backlog;
+        news.then(|| if self.told_at.is_some() { self.told_at.plus(TELL_EVERY) } else { Timestamp(i64::MIN + 1) })
+    }
+
+    /// The control record that is due, if one is.
+    pub fn tell(&mut self, now: Timestamp) -> Option<Control> {
+        if self.tell_at().is_none_or(|at| at > now) {
+            return None;
+        }
+        let told = self.to_tell();
+        self.memory.told = told;
+        self.told_at = now;
+        self.dirty = true;
+        Some(Control { from: self.id, watermark: told.watermark, idle: told.idle })
+    }
+
+    /// The row that the open epoch commits.
+    pub fn seal(&self, owner: &str, revision: u64) -> TaskRow {
+        let epoch = self.epoch.next();
+        let memory = if self.stage.home().is_some() { Vec::new() } else { self.memory.encode(epoch, revision) };
+        TaskRow {
+            epoch,
+            owner: owner.to_owned(),
+            claims: 0,
+            revision,
+            next: self.memory.next.clone(),
+            watermark: self.memory.watermark,
+            memory,
+        }
+    }
+
+    /// What the open epoch's meta record says.
+    pub fn meta(&self, revision: u64) -> Vec<u8> {
+        self.memory.encode(self.epoch.next(), revision)
+    }
+
+    /// Takes note that the open epoch is committed.
+    pub fn advance(&mut self) {
+        self.epoch = self.epoch.next();
+        self.committed = self.memory.clone();
+        self.trial.committed();
+        self.dirty = false;
+    }
+
+    /// Goes back to the last commit. Answers where to read on.
+    pub fn rewind(&mut self) -> Vec<Position> {
+        self.memory = self.committed.clone();
+        self.states.iter_mut().flatten().for_each(|state| state.drop_epoch());
+        self.pending.clear();
+        self.trial.aborted();
+        self.ends.fill(None);
+        (self.dirty, self.backlog, self.paused) = (false, false, None);
+        self.positions()
+    }
+
+    /// What it learnt about failing records, to be kept when the task is built anew.
+    pub(crate) fn keep_verdicts_of(&mut self, other: &mut Self) {
+        self.trial = std::mem::take(&mut other.trial);
+        self.trial.aborted();
+    }
+
+    /// Where its inputs are read from, as of its last commit.
+    pub fn positions(&self) -> Vec<Position> {
+        self.committed.next.iter().zip(0..).map(|(&next, input)| Position { input, next }).collect()
+    }
+}
+
+/// Numbers the states of a stage's operators in a task's memory.
+pub(crate) fn number_states(memory: &mut Memory, operators: &[Box<dyn Operator>], node: usize) -> Arc<[state::Kept]> {
+    state::number(&operators[node].declaration().states, &mut memory.operators[node].states)
+}

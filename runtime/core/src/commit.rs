@@ -1,0 +1,74 @@
+//! When the open epoch ends.
+
+use std::time::Duration;
+
+use crate::record::Timestamp;
+use crate::watermark::millis;
+
+/// How large an epoch may grow. Whichever comes first ends it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Time since its first effect.
+    pub age: Duration,
+    /// Records taken in.
+    pub records: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Bytes of rows written.
+    pub rows: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { age: Duration::from_millis(100), records: 200_000, bytes: 16 << 20, rows: 64 << 20 }
+    }
+}
+
+/// The open epoch, as far as deciding its end needs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Open {
+    /// When its first effect was.
+    pub since: Timestamp,
+    /// Records taken in.
+    pub records: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+}
+
+impl Open {
+    /// Whether it is time to end it.
+    pub fn is_due(&self, bounds: &Bounds, rows: usize, now: Timestamp) -> bool {
+        self.records >= bounds.records
+            || self.bytes >= bounds.bytes
+            || rows >= bounds.rows
+            || now >= self.due_at(bounds)
+    }
+
+    /// When it ends by its age.
+    pub fn due_at(&self, bounds: &Bounds) -> Timestamp {
+        self.since.plus(millis(bounds.age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_bound_is_reached_first_ends_it() {
+        let bounds = Bounds { age: Duration::from_millis(100), records: 10, bytes: 1000, rows: 50 };
+        #[rustfmt::skip]
+        let table = [
+            // records bytes rows  now  due
+            (1,        1,    1,    99,  false),
+            (1,        1,    1,    100, true),
+            (10,       1,    1,    0,   true),
+            (1,        1000, 1,    0,   true),
+            (1,        1,    50,   0,   true),
+        ];
+        for (records, bytes, rows, now, due) in table {
+            let open = Open { since: Timestamp(0), records, bytes };
+            assert_eq!(open.is_due(&bounds, rows, Timestamp(now)), due, "{open:?} {rows} {now}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Starting a task where the log says it stands. There is no other way to start one: a restart, an aborted commit, a
+//! broken store and a new owner all come here.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::operator::Operator;
+use crate::port::{Changelog, ChangelogId, Fault, Lease, Sealed, Sink, Source, Store, Stores, Tasks};
+use crate::record::{Epoch, Offset, TaskId, Timestamp};
+use crate::row::META;
+use crate::stage::Stage;
+use crate::state::State;
+use crate::task::memory::{Local, Memory};
+use crate::task::row::TaskRow;
+use crate::task::{Task, number_states};
+
+/// Rows of a changelog that go to the store in one batch.
+const BATCH: usize = 10_000;
+
+/// The world, as recovery needs it.
+pub(crate) struct World<'a> {
+    pub source: &'a mut dyn Source,
+    pub sink: &'a mut dyn Sink,
+    pub tasks: &'a mut dyn Tasks,
+    pub changelog: &'a mut dyn Changelog,
+    pub stores: &'a mut dyn Stores,
+}
+
+/// The log and the changelogs contradict each other: somebody changed one of them by hand.
+#[derive(Debug, Error)]
+enum Contradiction {
+    #[error(
+        "task {task}: its row says epoch {row}, but the changelog of {operator} has epoch {meta}: \
+         repair it with `wasmill offsets --from-changelog`"
+    )]
+    Ahead { task: TaskId, operator: String, row: Epoch, meta: Epoch },
+    #[error(
+        "task {task}: its row says epoch {row}, but the changelog of {operator} has {meta}: \
+         was the topic deleted or made anew? repair it with `wasmill offsets --from-changelog`"
+    )]
+    Behind { task: TaskId, operator: String, row: Epoch, meta: String },
+    #[error("task {task}: what it remembers cannot be read: it was written by another version of Wasmill")]
+    Unreadable { task: TaskId },
+}
+
+impl From<Contradiction> for Fault {
+    fn from(contradiction: Contradiction) -> Self {
+        Self::Fatal(contradiction.to_string())
+    }
+}
+
+/// What was restored of a task.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Restored {
+    /// Rows read from changelogs.
+    pub rows: u64,
+    /// Stores that were emptied first.
+    pub wiped: u32,
+}
+
+/// Which row a task has, and under what right.
+#[derive(Clone, Debug)]
+pub(crate) struct Claimed {
+    id: TaskId,
+    lease: Lease,
+    row: TaskRow,
+}
+
+impl Claimed {
+    /// Which task.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+/// Makes sure that nobody else has anything open for these tasks, and that their rows name this worker.
+pub(crate) fn claim(world: &mut World<'_>, stages: &[Arc<Stage>], ids: &[TaskId]) -> Result<Vec<Claimed>, Fault> {
+    let own = world.tasks.id().to_owned();
+    let mut fenced = Vec::new();
+    let mut claimed = Vec::new();
+    for &id in ids {
+        let Some(lease) = world.tasks.lease(id) else { continue };
+        let owner = world.tasks.owner(id)?.filter(|owner| !owner.is_empty() && *owner != own);
+        if let Some(owner) = owner.filter(|owner| !fenced.contains(owner)) {
+            world.tasks.fence(&owner)?;
+            fenced.push(owner);
+        }
+        let row = match world.tasks.row(id)? {
+            Some(row) => TaskRow { owner: own.clone(), claims: row.claims + 1, ..row },
+            None => first_row(world, stages, id, &own)?,
+        };
+        claimed.push(Claimed { id, lease, row });
+    }
+    if !claimed.is_empty() {
+        let sealed: Vec<_> = claimed
+            .iter()
+            .map(|claimed| Sealed { task: claimed.id, lease: claimed.lease, row: claimed.row.clone() })
+            .collect();
+        world.sink.begin()?;
+        world.sink.commit(&sealed)?;
+    }
+    Ok(claimed)
+}
+
+/// The row of a task that never ran: it starts where its inputs do.
+fn first_row(world: &mut World<'_>, stages: &[Arc<Stage>], id: TaskId, own: &str) -> Result<TaskRow, Fault> {
+    let inputs = stages.get(usize::from(id.stage)).map_or(0, |stage| stage.inputs.len() as u32);
+    let next = (0..inputs).map(|input| world.source.start(id, input)).collect::<Result<_, _>>()?;
+    Ok(TaskRow { owner: own.to_owned(), claims: 1, next, ..TaskRow::default() })
+}
+
+/// Builds a claimed task: its rows as the changelogs have them, its memory of the committed epoch.
+pub(crate) fn restore(
+    world: &mut World<'_>,
+    stage: &Arc<Stage>,
+    operators: &[Box<dyn Operator>],
+    claimed: Claimed,
+    now: Timestamp,
+) -> Result<(Task, Restored), Fault> {
+    let Claimed { id, lease, row } = claimed;
+    let mut restored = Restored::default();
+    let mut remembered = match stage.home() {
+        None if !row.memory.is_empty() => Some(decode(id, &row.memory)?),
+        _ => None,
+    };
+    let mut stores = Vec::new();
+    for (node, changelog) in stage.changelogs() {
+        let operator = &stage.nodes[node].operator;
+        let mut restore = Restore { world, id, changelog, row: &row, restored: &mut restored };
+        let (rows, meta) = restore.run(operator)?;
+        if stage.home().is_some_and(|(home, _)| home == node) {
+            let has = meta.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch);
+            if has != row.epoch {
+                let meta = if meta.is_some() { format!("epoch {has}") } else { "nothing".to_owned() };
+                let operator = stage.nodes[node].operator.clone();
+                return Err(Contradiction::Behind { task: id, operator, row: row.epoch, meta }.into());
+            }
+            remembered = meta.map(|(_, memory)| memory);
+        }
+        stores.push((node, rows));
+    }
+    let mut memory = remembered.unwrap_or_else(|| Memory::new(stage, row.next.clone()));
+    memory.next = row.next;
+    memory.adapt(stage);
+    let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
+    for (node, store) in stores {
+        let kept = number_states(&mut memory, operators, node);
+        states[node] = Some(Box::new(State::new(store, kept)));
+    }
+    let mut task = Task::new(id, lease, stage.clone(), row.epoch, memory, states, now);
+    if restored.rows > 0 {
+        for (_, state) in task.states() {
+            state.index_expiry()?;
+        }
+    }
+    Ok((task, restored))
+}
+
+fn decode(task: TaskId, bytes: &[u8]) -> Result<Memory, Fault> {
+    match Memory::decode(bytes) {
+        Some((_, _, memory)) => Ok(memory),
+        None => Err(Contradiction::Unreadable { task }.into()),
+    }
+}
+
+/// Brings the rows of one operator to where its changelog stands.
+struct Restore<'a, 'w> {
+    world: &'a mut World<'w>,
+    id: TaskId,
+    changelog: ChangelogId,
+    row: &'a TaskRow,
+    restored: &'a mut Restored,
+}
+
+type Opened = (Box<dyn Store>, Option<(Epoch, Memory)>);
+
+impl Restore<'_, '_> {
+    fn run(&mut self, operator: &str) -> Result<Opened, Fault> {
+        let store = match self.attempt(false) {
+            // What is broken is emptied and read anew; the second time it is the disk.
+            Err(Fault::Store(_)) => self.attempt(true)?,
+            other => other?,
+        };
+        let meta = match store.get(&META)? {
+            Some(meta) => Some(Memory::decode(&meta).ok_or(Contradiction::Unreadable { task: self.id })?),
+            None => None,
+        };
+        let meta = meta.map(|(epoch, _, memory)| (epoch, memory));
+        if let Some((epoch, _)) = &meta
+            && *epoch > self.row.epoch
+        {
+            let operator = operator.to_owned();
+            return Err(Contradiction::Ahead { task: self.id, operator, row: self.row.epoch, meta: *epoch }.into());
+        }
+        Ok((store, meta))
+    }
+
+    fn attempt(&mut self, wipe: bool) -> Result<Box<dyn Store>, Fault> {
+        let mut store = self.world.stores.open(self.id, self.changelog)?;
+        let partition = self.id.partition;
+        let identity = self.world.changelog.identity(self.changelog)?;
+        let end = self.world.changelog.end(self.changelog, partition)?;
+        let stored = if wipe { None } else { store.get(&Local::ROW)? };
+        let local = stored.as_deref().and_then(Local::decode);
+        let valid =
+            local.filter(|local| local.identity == identity && local.next <= end && local.epoch <= self.row.epoch);
+        let from = match valid {
+            Some(local) if local.epoch == self.row.epoch => return Ok(store),
+            Some(local) => local.next,
+            None => {
+                self.restored.wiped += u32::from(wipe || stored.is_some());
+                store.clear()?;
+                Offset(0)
+            }
+        };
+        self.read(store, &identity, from, end)
+    }
+
+    /// Reads the changelog's tail into the store, in batches that each carry the offset that they end at.
+    fn read(
+        &mut self,
+        store: Box<dyn Store>,
+        identity: &str,
+        from: Offset,
+        end: Offset,
+    ) -> Result<Box<dyn Store>, Fault> {
+        let mut state = State::new(store, Arc::new([]));
+        let mut batch = 0;
+        let mut failed = None;
+        let local = |next: Offset, epoch: Epoch| {
+            (Local::ROW.to_vec(), Some(Local { identity: identity.to_owned(), next, epoch }.encode()))
+        };
+        // Until the last record is in, the store is of no epoch: it counts as one of before all.
+        let mut visit = |offset: Offset, row: &[u8], value: Option<&[u8]>| {
+            if failed.is_some() {
+                return;
+            }
+            batch += 1;
+            let applied = state.derive(row, value).map(|writes| {
+                writes.into_iter().for_each(|(row, value)| state.write(row, value));
+            });
+            let full = batch % BATCH == 0;
+            let applied =
+                applied.and_then(|()| if full { state.apply([local(offset.next(), Epoch(0))]) } else { Ok(()) });
+            failed = applied.err();
+        };
+        let next = self.world.changelog.read(self.changelog, self.id.partition, from, end, &mut visit)?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        self.restored.rows += batch as u64;
+        state.apply([local(next, self.row.epoch)])?;
+        Ok(state.into_store())
+    }
+}

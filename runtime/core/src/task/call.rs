@@ -1,0 +1,279 @@
+//! The calls that a turn makes, and the records that they settle.
+
+use std::sync::Arc;
+
+use crate::batch::{Batch, Blobs};
+use crate::flow::Flow;
+use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Origin, Outcome, Role, Slots};
+use crate::scope::{Armed, Scope};
+use crate::slots::Keys;
+use crate::stage::OnError;
+use crate::state::State;
+use crate::task::letter::{self, Letter};
+use crate::task::trial::{Place, Stop};
+use crate::task::turn::{NO_ORIGIN, Turn};
+
+/// Records, or timers as records, that an operator is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    entry: Entry,
+    records: Arc<Batch>,
+    origins: Vec<u32>,
+    ordinals: Vec<u32>,
+}
+
+impl Given {
+    /// Records with their source records; `ordinals` tell those of one source record apart.
+    pub fn records(records: Arc<Batch>, origins: Vec<u32>, ordinals: Vec<u32>) -> Self {
+        Self { entry: Entry::Process, records, origins, ordinals }
+    }
+
+    /// Timers.
+    pub fn timers(domain: Domain, records: Arc<Batch>) -> Self {
+        let none = vec![NO_ORIGIN; records.len()];
+        Self { entry: Entry::Timers(domain), origins: none.clone(), ordinals: none, records }
+    }
+
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn select(&self, indexes: &[usize]) -> Self {
+        let pick = |column: &[u32]| indexes.iter().filter_map(|&index| column.get(index).copied()).collect();
+        Self {
+            entry: self.entry,
+            records: Arc::new(self.records.select(indexes.iter().copied())),
+            origins: pick(&self.origins),
+            ordinals: pick(&self.ordinals),
+        }
+    }
+
+    /// Without those at some indexes, which are in order.
+    fn without(self, indexes: &[usize]) -> Self {
+        if indexes.is_empty() {
+            return self;
+        }
+        let left: Vec<_> = (0..self.len()).filter(|index| indexes.binary_search(index).is_err()).collect();
+        self.select(&left)
+    }
+}
+
+impl Turn<'_> {
+    /// Gives records to an operator, in as many calls as its limit asks for, and settles those that it cannot handle.
+    pub fn give(&mut self, node: usize, input: u32, given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
+        self.memory.operators[node].counts.input += given.len() as u64;
+        let given = self.set_aside(node, given)?;
+        let limit = self.trial.limit(node);
+        if given.len() <= limit {
+            return self.settle(node, input, given, outputs);
+        }
+        let indexes: Vec<_> = (0..given.len()).collect();
+        for part in indexes.chunks(limit) {
+            self.settle(node, input, given.select(part), outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Settles what needs no call: records without key where one is needed, and those already known to be at fault.
+    fn set_aside(&mut self, node: usize, given: Given) -> Result<Given, Stop> {
+        let keyed = self.states[node].is_some();
+        let mut aside = Vec::new();
+        for index in 0..given.len() {
+            let place = || self.place(&given, index);
+            let missing = keyed && given.records.get(index).is_some_and(|message| message.key.is_none());
+            let known = if self.trial.has_verdicts() { self.trial.verdict(node, &place()) } else { None };
+            match known {
+                Some((reason, attempts)) => aside.push((index, reason.to_owned(), attempts)),
+                None if missing => aside.push((index, "the record has no key".to_owned(), 1)),
+                None => {}
+            }
+        }
+        for (index, reason, attempts) in &aside {
+            self.reject(node, &given, *index, reason, *attempts)?;
+        }
+        let indexes: Vec<_> = aside.iter().map(|&(index, ..)| index).collect();
+        Ok(given.without(&indexes))
+    }
+
+    /// Calls until each record is either handled or rejected by the operator.
+    fn settle(&mut self, node: usize, input: u32, mut given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
+        while given.len() > 0 {
+            let (failures, effective) = self.attempt(node, input, &given, outputs)?;
+            let mut failed: Vec<_> = failures.iter().map(|failure| failure.index as usize).collect();
+            failed.sort_unstable();
+            for failure in &failures {
+                self.reject(node, &given, failure.index as usize, &failure.reason, 1)?;
+            }
+            if effective {
+                return Ok(());
+            }
+            given = given.without(&failed);
+        }
+        Ok(())
+    }
+
+    /// Makes one call. Answers the records that the operator could not handle, and whether the call's effects hold:
+    /// those of a keyed call with failures do not.
+    fn attempt(
+        &mut self,
+        node: usize,
+        input: u32,
+        given: &Given,
+        outputs: &mut Vec<Flow>,
+    ) -> Result<(Vec<Failure>, bool), Stop> {
+        let mark = self.states[node].as_ref().map(|state| state.mark());
+        let marks: Vec<_> = outputs.iter().map(Flow::mark).collect();
+        let scope = self.scope(node, input, given, std::mem::take(outputs))?;
+        let (scope, result) = self.operators[node].call(Box::new(scope));
+        let (result, left) = finish(scope, result, self.operators[node].as_ref());
+        let (state, flows, armed, measurements) = left;
+        self.states[node] = state;
+        *outputs = flows;
+        let role = self.operators[node].declaration().role;
+        match result {
+            Ok(failures) if failures.is_empty() || role == Role::Transform => {
+                self.memory.operators[node].sequence += 1;
+                self.effects.measurements.extend(measurements.into_iter().map(|value| (node, value)));
+                self.check_armed(given, &armed)?;
+                Ok((failures, true))
+            }
+            Ok(failures) => {
+                if let (Some(state), Some(mark)) = (self.states[node].as_deref_mut(), mark) {
+                    state.undo(mark);
+                }
+                outputs.iter_mut().zip(marks).for_each(|(flow, mark)| flow.undo(mark));
+                Ok((failures, false))
+            }
+            Err(error) => Err(self.stopped(node, given, error)),
+        }
+    }
+
+    fn scope(&mut self, node: usize, input: u32, given: &Given, outputs: Vec<Flow>) -> Result<Scope, Stop> {
+        let first = given.origins.first().copied().unwrap_or(NO_ORIGIN);
+        let watermark = match given.entry {
+            Entry::Process => crate::record::Timestamp(self.segment.place(first).1),
+            Entry::Timers(_) => self.segment.after,
+        };
+        let (offsets, watermarks) = given.origins.iter().map(|&origin| self.segment.place(origin)).unzip();
+        let info = CallInfo {
+            input,
+            partition: self.task.partition,
+            sequence: self.memory.operators[node].sequence + 1,
+            watermark,
+            processing_time: self.memory.clock,
+        };
+        let (keys, slots) = match self.states[node].as_deref() {
+            Some(state) => self.prefetch(node, state, given, watermark)?,
+            None => (Keys::default(), Slots::default()),
+        };
+        let topic = self.stage.inputs.get(self.segment.input).map(|input| input.topic.clone()).unwrap_or_default();
+        let origin = Origin { topic, offsets, watermarks };
+        let call = Call { entry: given.entry, info, records: given.records.clone(), slots, origin };
+        let state = self.states[node].take();
+        Ok(Scope::new(call, given.origins.clone(), keys, state, outputs, self.stage.nodes[node].limits))
+    }
+
+    fn prefetch(
+        &self,
+        node: usize,
+        state: &State,
+        given: &Given,
+        watermark: crate::record::Timestamp,
+    ) -> Result<(Keys, Slots), Stop> {
+        let keys = Keys::of(&given.records);
+        let mut values = Blobs::default();
+        for slot in keys.slots() {
+            let key = given.records.get(slot.first as usize).and_then(|record| record.key).unwrap_or_default();
+            for index in self.operators[node].declaration().prefetched() {
+                let kept = &state.kept()[index as usize];
+                values.push(state.value(kept, key, b"", watermark)?.as_deref());
+            }
+        }
+        let slots = Slots { slot_of: keys.slot_of().to_vec(), values };
+        Ok((keys, slots))
+    }
+
+    /// A timer that is due before the last record of the turn must fire before that record: the turn is made shorter.
+    fn check_armed(&self, given: &Given, armed: &[Armed]) -> Result<(), Stop> {
+        let cut = armed.iter().filter_map(|armed| {
+            let first = *given.origins.get(armed.record as usize)? as usize;
+            let behind = self.segment.watermarks.get(first + 1..)?;
+            Some(first + 1 + behind.iter().position(|&watermark| watermark >= armed.at.0)?)
+        });
+        match cut.min() {
+            Some(records) => Err(Stop::Cut(records)),
+            None => Ok(()),
+        }
+    }
+
+    fn stopped(&self, node: usize, given: &Given, error: CallError) -> Stop {
+        let size = given.len();
+        let place = self.place(given, 0);
+        match error {
+            CallError::Transient(reason) => Stop::Transient { node, size, place, reason },
+            CallError::Permanent(reason) => Stop::Failed { node, size, place, reason },
+            CallError::Deadline(reason) => Stop::Slow { node, size, place, reason },
+            CallError::Fault(fault) => Stop::Fault(fault),
+        }
+    }
+
+    fn place(&self, given: &Given, index: usize) -> Place {
+        let record = given.records.get(index);
+        let bytes = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
+        if let (Entry::Timers(domain), Some(timer)) = (given.entry, record) {
+            return Place::Timer { domain, at: timer.timestamp, key: bytes(timer.key), name: bytes(timer.value) };
+        }
+        let origin = given.origins.get(index).copied().unwrap_or(NO_ORIGIN);
+        let ordinal = given.ordinals.get(index).copied().unwrap_or_default();
+        Place::Record { input: self.segment.input, offset: self.segment.place(origin).0, ordinal }
+    }
+
+    /// Does with a record that the operator cannot handle what its policy says.
+    fn reject(&mut self, node: usize, given: &Given, index: usize, reason: &str, attempts: u32) -> Result<(), Stop> {
+        let shape = &self.stage.nodes[node];
+        let Some(message) = given.records.get(index) else { return Ok(()) };
+        let counts = &mut self.memory.operators[node].counts;
+        match shape.on_error {
+            OnError::Skip => counts.skipped += 1,
+            OnError::Stop => {
+                return Err(Stop::Halt { operator: shape.operator.clone(), reason: reason.to_owned() });
+            }
+            OnError::DeadLetter(target) => {
+                counts.dead_lettered += 1;
+                let origin = given.origins.get(index).copied().unwrap_or(NO_ORIGIN);
+                let letter = Letter {
+                    topic: self.stage.inputs.get(self.segment.input).map_or("", |input| &input.topic),
+                    partition: self.task.partition,
+                    offset: (origin != NO_ORIGIN).then(|| self.segment.place(origin).0),
+                    operator: &shape.operator,
+                    plugin: &shape.plugin,
+                    reason,
+                    attempts,
+                };
+                let mut flow = Flow::default();
+                letter::write(&mut flow, origin, message, &letter);
+                self.effects.outputs.push((target, flow.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+type Left = (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<crate::scope::Measurement>);
+
+/// Writes the cells that a call changed, and takes its scope apart.
+fn finish(
+    scope: Box<Scope>,
+    result: Result<Outcome, CallError>,
+    operator: &dyn crate::operator::Operator,
+) -> (Result<Vec<Failure>, CallError>, Left) {
+    let mut scope = *scope;
+    let result = result.and_then(|outcome| {
+        if outcome.failures.is_empty() {
+            let states: Vec<_> = operator.declaration().prefetched().collect();
+            scope.write_cells(&states, &outcome.cells, &outcome.values)?;
+        }
+        Ok(outcome.failures)
+    });
+    (result, scope.into_parts())
+}

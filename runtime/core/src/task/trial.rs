@@ -1,0 +1,222 @@
+//! What a task has learnt about records and operators that fail.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use crate::operator::Domain;
+use crate::port::{Fault, StoreError};
+use crate::record::Timestamp;
+
+/// Why a turn was dropped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It must be made again with only its first records.
+    Cut(usize),
+    /// A call failed, and would again.
+    Failed { node: usize, size: usize, place: Place, reason: String },
+    /// A call took too long.
+    Slow { node: usize, size: usize, place: Place, reason: String },
+    /// A call failed, and may not later.
+    Transient { node: usize, size: usize, place: Place, reason: String },
+    /// A record failed where the policy is to stop.
+    Halt { operator: String, reason: String },
+    /// The host failed.
+    Fault(Fault),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+/// What tells a record or a timer from all others that an operator is given.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Place {
+    /// The n-th that comes from a source record.
+    Record { input: usize, offset: i64, ordinal: u32 },
+    /// A timer.
+    Timer { domain: Domain, at: Timestamp, key: Vec<u8>, name: Vec<u8> },
+}
+
+/// How often a call of one record may miss its deadline.
+const MAX_SLOW: u32 = 3;
+
+/// Why a record or timer is at fault.
+#[derive(Debug)]
+struct Verdict {
+    reason: String,
+    attempts: u32,
+    used: Cell<Used>,
+}
+
+/// How far a verdict has been carried out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Used {
+    No,
+    InTurn,
+    InEpoch,
+}
+
+/// What a task has learnt about records and operators that fail. It outlives an epoch that is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
+    records: Option<usize>,
+    calls: HashMap<usize, usize>,
+    limits: HashMap<usize, usize>,
+    verdicts: HashMap<(usize, Place), Verdict>,
+    slow: HashMap<(usize, Place), u32>,
+    transient: HashMap<usize, u32>,
+}
+
+impl Trial {
+    /// How many source records the next turn may have.
+    pub fn records(&self) -> usize {
+        self.records.unwrap_or(usize::MAX)
+    }
+
+    /// How many records a call of an operator may have.
+    pub fn limit(&self, node: usize) -> usize {
+        let of = |limits: &HashMap<usize, usize>| limits.get(&node).copied().unwrap_or(usize::MAX);
+        of(&self.calls).min(of(&self.limits)).max(1)
+    }
+
+    /// Whether any record is known to be at fault.
+    pub fn has_verdicts(&self) -> bool {
+        !self.verdicts.is_empty()
+    }
+
+    /// Why a record is known to be at fault, and after how many attempts.
+    pub fn verdict(&self, node: usize, place: &Place) -> Option<(&str, u32)> {
+        if self.verdicts.is_empty() {
+            return None;
+        }
+        let verdict = self.verdicts.get(&(node, place.clone()))?;
+        verdict.used.set(Used::InTurn);
+        Some((&verdict.reason, verdict.attempts))
+    }
+
+    /// A call failed: next time with half as many source records, then with half as many in a call; a single record
+    /// is at fault. Answers whether one was found to be.
+    pub fn failed(&mut self, node: usize, size: usize, turn: usize, place: Place, reason: String) -> bool {
+        if size == 1 {
+            self.convict(node, place, reason, 1);
+            self.records = None;
+            self.calls.clear();
+            return true;
+        }
+        if turn > 1 {
+            self.records = Some(turn / 2);
+        } else {
+            self.calls.insert(node, size / 2);
+        }
+        false
+    }
+
+    /// A call took too long. Of several records it is the operator that is slow: it gets fewer at a time. A single one
+    /// is at fault when it was too slow three times.
+    pub fn slow(&mut self, node: usize, size: usize, place: Place, reason: String) -> bool {
+        if size > 1 {
+            self.limits.insert(node, size / 2);
+            return false;
+        }
+        let times = self.slow.entry((node, place.clone())).or_default();
+        *times += 1;
+        if *times < MAX_SLOW {
+            return false;
+        }
+        self.slow.remove(&(node, place.clone()));
+        self.convict(node, place, reason, MAX_SLOW);
+        true
+    }
+
+    fn convict(&mut self, node: usize, place: Place, reason: String, attempts: u32) {
+        self.verdicts.insert((node, place), Verdict { reason, attempts, used: Cell::new(Used::No) });
+    }
+
+    /// A call failed and may not later. Answers whether it should be tried again.
+    pub fn transient(&mut self, node: usize, attempts: u32) -> bool {
+        let times = self.transient.entry(node).or_default();
+        *times += 1;
+        *times <= attempts
+    }
+
+    /// A turn went through. `whole`: it had all the records there were to try.
+    pub fn passed(&mut self, whole: bool) {
+        self.transient.clear();
+        self.move_used(Used::InTurn, Used::InEpoch);
+        if whole {
+            self.records = None;
+            self.calls.clear();
+        }
+    }
+
+    /// A turn was dropped.
+    pub fn dropped(&mut self) {
+        self.move_used(Used::InTurn, Used::No);
+    }
+
+    /// The epoch was dropped.
+    pub fn aborted(&mut self) {
+        self.verdicts.values().for_each(|verdict| verdict.used.set(Used::No));
+    }
+
+    /// The epoch is committed: what was settled in it does not come again.
+    pub fn committed(&mut self) {
+        self.verdicts.retain(|_, verdict| verdict.used.get() != Used::InEpoch);
+    }
+
+    fn move_used(&self, from: Used, to: Used) {
+        self.verdicts.values().filter(|verdict| verdict.used.get() == from).for_each(|verdict| verdict.used.set(to));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(offset: i64) -> Place {
+        Place::Record { input: 0, offset, ordinal: 0 }
+    }
+
+    #[test]
+    fn a_failure_is_narrowed_down_to_one_record() {
+        let mut trial = Trial::default();
+        let fail = |trial: &mut Trial, size, turn| trial.failed(0, size, turn, place(1), "no".into());
+        assert!(!fail(&mut trial, 256, 8));
+        assert_eq!((trial.records(), trial.limit(0)), (4, usize::MAX));
+        assert!(!fail(&mut trial, 64, 1));
+        assert_eq!((trial.records(), trial.limit(0)), (4, 32));
+        assert!(fail(&mut trial, 1, 1));
+        assert_eq!((trial.records(), trial.limit(0)), (usize::MAX, usize::MAX));
+        assert_eq!(trial.verdict(0, &place(1)), Some(("no", 1)));
+        assert_eq!(trial.verdict(1, &place(1)), None);
+    }
+
+    #[test]
+    fn a_verdict_holds_until_it_is_committed() {
+        let mut trial = Trial::default();
+        trial.failed(0, 1, 1, place(1), "no".into());
+        trial.committed();
+        assert!(trial.verdict(0, &place(1)).is_some());
+        trial.dropped();
+        trial.committed();
+        assert!(trial.verdict(0, &place(1)).is_some());
+        trial.passed(true);
+        trial.aborted();
+        trial.committed();
+        assert!(trial.verdict(0, &place(1)).is_some());
+        trial.passed(true);
+        trial.committed();
+        assert!(!trial.has_verdicts());
+    }
+
+    #[test]
+    fn a_slow_operator_loses_no_record() {
+        let mut trial = Trial::default();
+        assert!(!trial.slow(0, 8, place(1), "slow".into()));
+        assert_eq!(trial.limit(0), 4);
+        let verdicts: Vec<_> = (0..3).map(|_| trial.slow(0, 1, place(1), "slow".into())).collect();
+        assert_eq!(verdicts, [false, false, true]);
+    }
+}

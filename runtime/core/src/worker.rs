@@ -1,0 +1,423 @@
+//! The loop: one thread, one consumer, one transactional producer, one open epoch.
+//!
+//! ```text
+//! poll ─▶ turn ─▶ send ─▶ (seal) ─▶ change ─▶ flush ─▶ commit ─▶ apply
+//! ```
+//!
+//! Any line may be the last that runs: what is not committed then is done again, by whoever acquires the tasks next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::commit::{Bounds, Open};
+use crate::operator::Operator;
+use crate::port::{Changelog, Fault, Polled, Sealed, Sink, Source, Stores, Tasks, Written};
+use crate::record::{Epoch, Offset, TaskId, Timestamp};
+use crate::recovery::{self, Restored, World};
+use crate::row::{self, Kind, META};
+use crate::scope::Measurement;
+use crate::stage::Stage;
+use crate::task::memory::Local;
+use crate::task::turn::Effects;
+use crate::task::{Dropped, Task, Turned};
+
+/// How often in a row a commit may fail before the worker gives up.
+const MAX_ABORTS: u32 = 10;
+
+/// The world that a worker works in.
+pub struct Ports {
+    /// Where records come from.
+    pub source: Box<dyn Source>,
+    /// Where they go.
+    pub sink: Box<dyn Sink>,
+    /// The rows of tasks.
+    pub tasks: Box<dyn Tasks>,
+    /// What rows are restored from.
+    pub changelog: Box<dyn Changelog>,
+    /// Where rows rest.
+    pub stores: Box<dyn Stores>,
+}
+
+/// What happened in a step, for whoever keeps the log and the metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A task was acquired.
+    Acquired {
+        /// Which.
+        task: TaskId,
+        /// The epoch that it stands at.
+        epoch: Epoch,
+        /// What had to be restored.
+        restored: Restored,
+    },
+    /// An epoch was committed.
+    Committed {
+        /// Tasks in it.
+        tasks: usize,
+        /// Source records in it.
+        records: u64,
+        /// Bytes sent.
+        bytes: u64,
+    },
+    /// An epoch was lost; its records are processed again.
+    Aborted {
+        /// Why.
+        reason: String,
+    },
+    /// A turn was dropped.
+    Dropped {
+        /// Of which task.
+        task: TaskId,
+        /// Why.
+        reason: Dropped,
+    },
+    /// An operator measured something.
+    Measured {
+        /// Its stage.
+        stage: u16,
+        /// Its index in the stage.
+        node: usize,
+        /// What.
+        value: Measurement,
+    },
+}
+
+/// Runs tasks. All of them share one open epoch.
+pub struct Worker {
+    ports: Ports,
+    stages: Vec<Arc<Stage>>,
+    operators: Vec<Vec<Box<dyn Operator>>>,
+    held: BTreeSet<TaskId>,
+    tasks: BTreeMap<TaskId, Task>,
+    open: Option<Open>,
+    bounds: Bounds,
+    revision: u64,
+    aborts: u32,
+    events: Vec<Event>,
+}
+
+impl Worker {
+    /// A worker without tasks. `operators` has an instance for each node of each stage.
+    pub fn new(
+        ports: Ports,
+        stages: Vec<Arc<Stage>>,
+        operators: Vec<Vec<Box<dyn Operator>>>,
+        bounds: Bounds,
+        revision: u64,
+    ) -> Self {
+        let (held, tasks) = (BTreeSet::new(), BTreeMap::new());
+        Self { ports, stages, operators, held, tasks, open: None, bounds, revision, aborts: 0, events: Vec::new() }
+    }
+
+    /// The tasks that it has.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// What happened since it was asked last.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes over tasks, each where the log says it stands. The open epoch is sealed first.
+    pub fn acquire(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
+        self.seal(now)?;
+        self.held.extend(ids);
+        let acquired = self.start(ids, now);
+        self.recover(acquired, now)
+    }
+
+    fn start(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
+        let Ports { source, sink, tasks, changelog, stores } = &mut self.ports;
+        let mut world = World {
+            source: source.as_mut(),
+            sink: sink.as_mut(),
+            tasks: tasks.as_mut(),
+            changelog: changelog.as_mut(),
+            stores: stores.as_mut(),
+        };
+        let mut before: BTreeMap<_, _> = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
+        for claimed in recovery::claim(&mut world, &self.stages, ids)? {
+            let id = claimed.id();
+            let (Some(stage), Some(operators)) =
+                (self.stages.get(usize::from(id.stage)), self.operators.get(usize::from(id.stage)))
+            else {
+                return Err(Fault::Fatal(format!("task {id} is of a stage that this pipeline does not have")));
+            };
+            let (mut task, restored) = recovery::restore(&mut world, stage, operators, claimed, now)?;
+            if let Some(before) = before.get_mut(&id) {
+                task.keep_verdicts_of(before);
+            }
+            world.source.assign(id, &task.positions())?;
+            self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored });
+            self.tasks.insert(id, task);
+        }
+        Ok(())
+    }
+
+    /// Lets go of tasks: what they did is committed first, or lost.
+    pub fn release(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
+        self.seal(now)?;
+        for id in ids {
+            self.held.remove(id);
+            self.tasks.remove(id);
+            self.ports.source.unassign(*id)?;
+        }
+        self.renew();
+        Ok(())
+    }
+
+    /// Makes one turn, waiting for records at most `wait`, and ends the epoch if it is time. Answers whether anything
+    /// was done.
+    pub fn step(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
+        let stepped = self.advance(now, wait);
+        let done = matches!(stepped, Ok(true));
+        self.recover(stepped.map(|_| ()), now)?;
+        Ok(done)
+    }
+
+    fn advance(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
+        let mut done = false;
+        let waiting = |task: &Task| task.has_work() && task.paused().is_none_or(|until| until <= now);
+        match self.tasks.values().find(|task| waiting(task)).map(Task::id) {
+            Some(id) => {
+                self.turn(id, now)?;
+                done = true;
+            }
+            None => done |= self.poll(now, wait)?,
+        }
+        for id in self.tasks.keys().copied().collect::<Vec<_>>() {
+            done |= self.tick(id, now)?;
+        }
+        let rows = self.tasks.values().map(Task::bytes).sum();
+        if self.open.is_some_and(|open| open.is_due(&self.bounds, rows, now)) {
+            self.commit(now)?;
+            done = true;
+        }
+        Ok(done)
+    }
+
+    fn poll(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
+        let paused = self.tasks.values().any(|task| task.paused().is_some_and(|until| until > now));
+        let wait = self.wait(now, wait)?;
+        if paused {
+            // Records of a paused task would pile up: nothing is polled until it goes on.
+            return self.ports.source.idle(wait).map(|()| false);
+        }
+        match self.ports.source.poll(wait)? {
+            Polled::Nothing => Ok(false),
+            Polled::Records(fetched) => {
+                let id = fetched.task;
+                let Some(task) = self.tasks.get_mut(&id) else { return Ok(true) };
+                task.accept(fetched, now);
+                self.turn(id, now)?;
+                Ok(true)
+            }
+            Polled::End { task, input, next } => {
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.ended(input, next);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// How long a poll may wait before something else is due.
+    fn wait(&mut self, now: Timestamp, longest: Duration) -> Result<Duration, Fault> {
+        let mut due = self.open.map(|open| open.due_at(&self.bounds));
+        for task in self.tasks.values_mut() {
+            due = due.into_iter().chain(task.next_tick()?).min();
+        }
+        let left = due.map(|due| Duration::from_millis(due.0.saturating_sub(now.0).max(0) as u64));
+        Ok(left.map_or(longest, |left| left.min(longest)))
+    }
+
+    fn tick(&mut self, id: TaskId, now: Timestamp) -> Result<bool, Fault> {
+        let Some(task) = self.tasks.get_mut(&id) else { return Ok(false) };
+        let due = task.tick(now)?;
+        if due {
+            self.turn(id, now)?;
+        }
+        let Some(task) = self.tasks.get_mut(&id) else { return Ok(due) };
+        let Some(control) = task.tell(now) else { return Ok(due) };
+        let repartitions = task.stage().repartitions.clone();
+        self.begin(now)?;
+        for target in repartitions {
+            self.ports.sink.tell(target, control)?;
+        }
+        Ok(true)
+    }
+
+    fn turn(&mut self, id: TaskId, now: Timestamp) -> Result<(), Fault> {
+        let (Some(task), Some(operators)) = (self.tasks.get_mut(&id), self.operators.get_mut(usize::from(id.stage)))
+        else {
+            return Ok(());
+        };
+        let before = task.records();
+        let turned = task.turn(operators, now);
+        if matches!(turned, Err(Fault::Store(_))) {
+            task.distrust();
+        }
+        match turned? {
+            Turned::Done(effects) => {
+                let records = task.records() - before;
+                self.begin(now)?;
+                self.send(id, effects, records)
+            }
+            Turned::Dropped(reason) => {
+                self.events.push(Event::Dropped { task: id, reason });
+                // What went well stays, and no trial runs in a transaction that is old already.
+                self.commit(now)
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Timestamp) -> Result<(), Fault> {
+        if self.open.is_none() {
+            self.ports.sink.begin()?;
+            self.open = Some(Open { since: now, ..Open::default() });
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, id: TaskId, effects: Effects, records: u64) -> Result<(), Fault> {
+        let mut bytes = 0;
+        for (target, flow) in &effects.outputs {
+            for chunk in flow.chunks() {
+                bytes += chunk.records.bytes() as u64;
+                self.ports.sink.send(*target, id.partition, &chunk.records)?;
+            }
+        }
+        if let Some(open) = &mut self.open {
+            open.bytes += bytes;
+            open.records += records;
+        }
+        let measured = effects.measurements.into_iter();
+        self.events.extend(measured.map(|(node, value)| Event::Measured { stage: id.stage, node, value }));
+        Ok(())
+    }
+
+    /// Ends the open epoch now, if there is one.
+    pub fn seal(&mut self, now: Timestamp) -> Result<(), Fault> {
+        let committed = self.commit(now);
+        self.recover(committed, now)
+    }
+
+    fn commit(&mut self, _now: Timestamp) -> Result<(), Fault> {
+        let Some(open) = self.open else { return Ok(()) };
+        let sealed = self.change()?;
+        self.ports.sink.flush()?;
+        let written = self.ports.sink.commit(&sealed)?;
+        self.open = None;
+        self.aborts = 0;
+        for Sealed { task, lease, .. } in &sealed {
+            if self.ports.tasks.lease(*task) == Some(*lease) {
+                self.apply(*task, &written)?;
+            } else {
+                self.held.remove(task);
+                self.tasks.remove(task);
+                self.ports.source.unassign(*task)?;
+            }
+        }
+        self.events.push(Event::Committed { tasks: sealed.len(), records: open.records, bytes: open.bytes });
+        Ok(())
+    }
+
+    /// Writes what the tasks changed to their changelogs, and says what their rows will be.
+    fn change(&mut self) -> Result<Vec<Sealed>, Fault> {
+        let owner = self.ports.tasks.id().to_owned();
+        let mut sealed = Vec::new();
+        for task in self.tasks.values_mut().filter(|task| task.is_dirty()) {
+            let (id, partition, stage) = (task.id(), task.id().partition, task.stage().clone());
+            let meta = task.meta(self.revision);
+            let home = stage.home().map(|(node, _)| node);
+            for (node, state) in task.states() {
+                let Some(changelog) = stage.nodes[node].changelog else { continue };
+                for (row, value) in state.overlay().iter().filter(|(row, _)| row::kind(row) != Some(Kind::Index)) {
+                    self.ports.sink.change(changelog, partition, row, value)?;
+                }
+                if home == Some(node) || !state.overlay().is_empty() {
+                    self.ports.sink.change(changelog, partition, &META, Some(&meta))?;
+                }
+            }
+            sealed.push(Sealed { task: id, lease: task.lease(), row: task.seal(&owner, self.revision) });
+        }
+        Ok(sealed)
+    }
+
+    /// Moves what a committed epoch wrote to the task's stores.
+    fn apply(&mut self, id: TaskId, written: &[Written]) -> Result<(), Fault> {
+        let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
+        let stage = task.stage().clone();
+        let (meta, epoch) = (task.meta(self.revision), task.epoch().next());
+        let mut failed = None;
+        for (node, state) in task.states() {
+            let changelog = stage.nodes[node].changelog;
+            let next = written.iter().find(|w| Some(w.changelog) == changelog && w.partition == id.partition);
+            let (Some(next), Some(changelog)) = (next, changelog) else { continue };
+            let identity = self.ports.changelog.identity(changelog)?;
+            let local = Local { identity, next: next.next, epoch }.encode();
+            let more = [(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))];
+            failed = failed.or(state.apply(more).err());
+        }
+        if let Some(error) = failed {
+            task.distrust();
+            return Err(error.into());
+        }
+        task.advance();
+        Ok(())
+    }
+
+    /// Does about a fault what it asks for. Only one that the worker cannot go on from comes out.
+    fn recover(&mut self, result: Result<(), Fault>, now: Timestamp) -> Result<(), Fault> {
+        let mut result = result;
+        while let Err(fault) = result {
+            let reason = match &fault {
+                Fault::Fatal(_) => return Err(fault),
+                Fault::Abort(reason) | Fault::Unknown(reason) | Fault::Store(reason) => reason.clone(),
+            };
+            self.aborts += 1;
+            if self.aborts > MAX_ABORTS {
+                return Err(Fault::Fatal(format!(
+                    "{MAX_ABORTS} epochs in a row were lost, the last because of: {reason}"
+                )));
+            }
+            self.events.push(Event::Aborted { reason });
+            result = self.restart(&fault, now);
+        }
+        Ok(())
+    }
+
+    /// Starts all tasks over where the log says they stand.
+    fn restart(&mut self, fault: &Fault, now: Timestamp) -> Result<(), Fault> {
+        self.renew();
+        let open = self.open.take();
+        if matches!(fault, Fault::Abort(_)) && self.ports.sink.abort().is_ok() && open.is_some() {
+            for task in self.tasks.values_mut() {
+                let positions = task.rewind();
+                self.ports.source.assign(task.id(), &positions)?;
+            }
+            return Ok(());
+        }
+        self.ports.sink.reset()?;
+        let ids: Vec<_> = self.held.iter().copied().collect();
+        self.start(&ids, now)
+    }
+
+    /// An instance's memory must not be ahead of the log.
+    fn renew(&mut self) {
+        self.operators.iter_mut().flatten().for_each(|operator| operator.renew());
+    }
+
+    /// Whether nothing is open and nothing waits.
+    pub fn is_quiet(&self) -> bool {
+        self.open.is_none()
+            && self.tasks.values().all(|task| !task.has_work() && !task.is_dirty() && task.paused().is_none())
+    }
+
+    /// Where each input of each task is read to its end; `None` where it is not.
+    pub fn ends(&self) -> impl Iterator<Item = (TaskId, u32, Option<Offset>)> {
+        self.tasks.values().flat_map(|task| task.ends().iter().zip(0..).map(|(&end, input)| (task.id(), input, end)))
+    }
+}
