@@ -69,7 +69,7 @@ pub(crate) struct Claimed {
 
 impl Claimed {
     /// Which task.
-    pub fn id(&self) -> TaskId {
+    pub(crate) fn id(&self) -> TaskId {
         self.id
     }
 }

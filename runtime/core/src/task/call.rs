@@ -24,12 +24,12 @@ pub(crate) struct Given {
 
 impl Given {
     /// Records with their source records; `ordinals` tell those of one source record apart.
-    pub fn records(records: Arc<Batch>, origins: Vec<u32>, ordinals: Vec<u32>) -> Self {
+    pub(crate) fn records(records: Arc<Batch>, origins: Vec<u32>, ordinals: Vec<u32>) -> Self {
         Self { entry: Entry::Process, records, origins, ordinals }
     }
 
     /// Timers.
-    pub fn timers(domain: Domain, records: Arc<Batch>) -> Self {
+    pub(crate) fn timers(domain: Domain, records: Arc<Batch>) -> Self {
         let none = vec![NO_ORIGIN; records.len()];
         Self { entry: Entry::Timers(domain), origins: none.clone(), ordinals: none, records }
     }
@@ -60,7 +60,7 @@ impl Given {
 
 impl Turn<'_> {
     /// Gives records to an operator, in as many calls as its limit asks for, and settles those that it cannot handle.
-    pub fn give(&mut self, node: usize, input: u32, given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
+    pub(crate) fn give(&mut self, node: usize, input: u32, given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
         self.memory.operators[node].counts.input += given.len() as u64;
         let given = self.set_aside(node, given)?;
         let limit = self.trial.limit(node);

@@ -71,23 +71,23 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// How many source records the next turn may have.
-    pub fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         self.records.unwrap_or(usize::MAX)
     }
 
     /// How many records a call of an operator may have.
-    pub fn limit(&self, node: usize) -> usize {
+    pub(crate) fn limit(&self, node: usize) -> usize {
         let of = |limits: &HashMap<usize, usize>| limits.get(&node).copied().unwrap_or(usize::MAX);
         of(&self.calls).min(of(&self.limits)).max(1)
     }
 
     /// Whether any record is known to be at fault.
-    pub fn has_verdicts(&self) -> bool {
+    pub(crate) fn has_verdicts(&self) -> bool {
         !self.verdicts.is_empty()
     }
 
     /// Why a record is known to be at fault, and after how many attempts.
-    pub fn verdict(&self, node: usize, place: &Place) -> Option<(&str, u32)> {
+    pub(crate) fn verdict(&self, node: usize, place: &Place) -> Option<(&str, u32)> {
         if self.verdicts.is_empty() {
             return None;
         }
@@ -98,7 +98,7 @@ impl Trial {
 
     /// A call failed: next time with half as many source records, then with half as many in a call; a single record
     /// is at fault. Answers whether one was found to be.
-    pub fn failed(&mut self, node: usize, size: usize, turn: usize, place: Place, reason: String) -> bool {
+    pub(crate) fn failed(&mut self, node: usize, size: usize, turn: usize, place: Place, reason: String) -> bool {
         if size == 1 {
             self.convict(node, place, reason, 1);
             self.records = None;
@@ -115,7 +115,7 @@ impl Trial {
 
     /// A call took too long. Of several records it is the operator that is slow: it gets fewer at a time. A single one
     /// is at fault when it was too slow three times.
-    pub fn slow(&mut self, node: usize, size: usize, place: Place, reason: String) -> bool {
+    pub(crate) fn slow(&mut self, node: usize, size: usize, place: Place, reason: String) -> bool {
         if size > 1 {
             self.limits.insert(node, size / 2);
             return false;
@@ -135,14 +135,14 @@ impl Trial {
     }
 
     /// A call failed and may not later. Answers whether it should be tried again.
-    pub fn transient(&mut self, node: usize, attempts: u32) -> bool {
+    pub(crate) fn transient(&mut self, node: usize, attempts: u32) -> bool {
         let times = self.transient.entry(node).or_default();
         *times += 1;
         *times <= attempts
     }
 
     /// A turn went through. `whole`: it had all the records there were to try.
-    pub fn passed(&mut self, whole: bool) {
+    pub(crate) fn passed(&mut self, whole: bool) {
         self.transient.clear();
         self.move_used(Used::InTurn, Used::InEpoch);
         if whole {
@@ -152,17 +152,17 @@ impl Trial {
     }
 
     /// A turn was dropped.
-    pub fn dropped(&mut self) {
+    pub(crate) fn dropped(&mut self) {
         self.move_used(Used::InTurn, Used::No);
     }
 
     /// The epoch was dropped.
-    pub fn aborted(&mut self) {
+    pub(crate) fn aborted(&mut self) {
         self.verdicts.values().for_each(|verdict| verdict.used.set(Used::No));
     }
 
     /// The epoch is committed: what was settled in it does not come again.
-    pub fn committed(&mut self) {
+    pub(crate) fn committed(&mut self) {
         self.verdicts.retain(|_, verdict| verdict.used.get() != Used::InEpoch);
     }
 

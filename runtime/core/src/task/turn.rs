@@ -79,7 +79,7 @@ type Inbox = Vec<(u32, Rc<Flow>)>;
 
 impl Turn<'_> {
     /// Takes the records through all operators, each followed by what comes due behind them.
-    pub fn run(mut self) -> Result<Effects, Stop> {
+    pub(crate) fn run(mut self) -> Result<Effects, Stop> {
         let mut inboxes: Vec<Inbox> = vec![Inbox::new(); self.stage.nodes.len()];
         let stage = self.stage;
         if !self.segment.records.is_empty() {

@@ -1,0 +1,149 @@
+//! Two operators, told as plugins would be: a splitter, and a counter with state that expires and timers.
+
+use wasmill_core::batch::{ABSENT, Blobs};
+use wasmill_core::flow::Emitted;
+use wasmill_core::operator::{
+    Call, CallError, Declaration, Domain, Entry, Failure, Operator, Outcome, OutputDeclaration, Role, StateDeclaration,
+    StateKind,
+};
+use wasmill_core::record::Timestamp;
+use wasmill_core::scope::Scope;
+
+/// Milliseconds after a word's event time at which its timer is due.
+pub const TIMER: i64 = 5;
+
+/// Milliseconds after which a word is forgotten in the state with a time to live.
+pub const TTL: i64 = 1_000_000;
+
+fn declaration(role: Role, states: Vec<StateDeclaration>) -> Declaration {
+    let outputs = vec![OutputDeclaration { name: "out".into(), keeps_keys: role == Role::Process }];
+    Declaration {
+        name: "sim".into(),
+        version: "1".into(),
+        role,
+        inputs: vec!["in".into()],
+        outputs,
+        states,
+        metrics: Vec::new(),
+    }
+}
+
+fn emit(scope: &mut Scope, origin: u32, key: &[u8], value: &[u8], at: i64) -> Result<(), CallError> {
+    let data = [key, value].concat();
+    let spans = [0, key.len() as i32, key.len() as i32, value.len() as i32, 0, ABSENT];
+    let emitted = Emitted { timestamps: &[at], spans: &spans, data: &data };
+    scope.emit(0, emitted, &[origin]).map_err(|refusal| CallError::Permanent(refusal.to_string()))
+}
+
+/// Splits at spaces. `poison` fails the whole call, `no` is a failure of its own record.
+pub struct Split(Declaration);
+
+impl Split {
+    pub fn new() -> Self {
+        Self(declaration(Role::Transform, Vec::new()))
+    }
+}
+
+impl Operator for Split {
+    fn declaration(&self) -> &Declaration {
+        &self.0
+    }
+
+    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
+        let call = scope.call().clone();
+        let result = split(&call, &mut scope);
+        (scope, result)
+    }
+
+    fn renew(&mut self) {}
+}
+
+fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+    let mut outcome = Outcome::default();
+    for (message, index) in call.records.iter().zip(0..) {
+        match message.value.unwrap_or_default() {
+            b"poison" => return Err(CallError::Permanent("poisoned".into())),
+            b"no" => outcome.failures.push(Failure { index, reason: "no".into() }),
+            line => {
+                for word in line.split(|&byte| byte == b' ') {
+                    emit(scope, index, word, b"", message.timestamp.0)?;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Counts words, and sets a timer for each that tells its time. A word that begins with `x` fails after it wrote.
+pub struct Count(Declaration);
+
+impl Count {
+    pub fn new() -> Self {
+        let state = |name: &str, prefetch, ttl| StateDeclaration {
+            name: name.into(),
+            kind: StateKind::Single,
+            prefetch,
+            ttl,
+            encoding: 1,
+        };
+        Self(declaration(Role::Process, vec![state("count", true, None), state("last", false, Some(TTL as u64))]))
+    }
+}
+
+impl Operator for Count {
+    fn declaration(&self) -> &Declaration {
+        &self.0
+    }
+
+    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
+        let call = scope.call().clone();
+        let result = match call.entry {
+            Entry::Process => count(&call, &mut scope),
+            Entry::Timers(_) => tell(&call, &mut scope),
+        };
+        (scope, result)
+    }
+
+    fn renew(&mut self) {}
+}
+
+fn refused(refusal: wasmill_core::scope::Refusal) -> CallError {
+    match refusal {
+        wasmill_core::scope::Refusal::Violation(reason) => CallError::Permanent(reason),
+        wasmill_core::scope::Refusal::Fault(fault) => CallError::Fault(fault),
+    }
+}
+
+fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+    let mut outcome = Outcome::default();
+    let mut cells: Vec<Option<u8>> = call.slots.values.iter().map(|cell| cell.map(|cell| cell[1])).collect();
+    for ((message, &slot), index) in call.records.iter().zip(&call.slots.slot_of).zip(0..) {
+        let word = message.key.unwrap_or_default();
+        let at = message.timestamp.0;
+        let n = cells[slot as usize].unwrap_or(0) + 1;
+        cells[slot as usize] = Some(n);
+        scope.put(1, word, b"", &[1, n]).map_err(refused)?;
+        let name = at.to_string();
+        scope.set_timer(Domain::EventTime, word, name.as_bytes(), Timestamp(at + TIMER)).map_err(refused)?;
+        if word.starts_with(b"x") {
+            outcome.failures.push(Failure { index, reason: "x".into() });
+        } else {
+            emit(scope, index, word, n.to_string().as_bytes(), at)?;
+        }
+    }
+    let mut values = Blobs::default();
+    for (slot, n) in cells.iter().enumerate() {
+        outcome.cells.push(slot as u32);
+        values.push(n.map(|n| [1, n]).as_ref().map(|cell| &cell[..]));
+    }
+    outcome.values = values;
+    Ok(outcome)
+}
+
+fn tell(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+    for (timer, index) in call.records.iter().zip(0..) {
+        let value = [b"timer ", timer.value.unwrap_or_default()].concat();
+        emit(scope, index, timer.key.unwrap_or_default(), &value, timer.timestamp.0)?;
+    }
+    Ok(Outcome::default())
+}
