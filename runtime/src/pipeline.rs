@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A [`Spec`](spec::Spec) may be wrong, a [`Graph`] is right as far as the file can tell, and a
-//! plan can be run. What is wrong is told with its place, as much at once as can be found.
+//! [`Plan`] can be run. What is wrong is told with its place, as much at once as can be found.
 
 use std::{env, fs, io::Read, path::Path};
 
@@ -17,6 +17,7 @@ pub mod graph;
 pub mod key;
 mod name;
 pub mod placed;
+pub mod plan;
 pub mod pointer;
 pub mod schema;
 pub mod settings;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use error::{Error, Errors};
 pub use graph::Graph;
+pub use plan::Plan;
 pub use schema::schema;
 
 use error::{Document, Kind, Place, Report};

@@ -4,6 +4,7 @@ use super::{Errors, Graph, parse, variable::Variable};
 
 mod bounds;
 mod good;
+mod planned;
 
 /// Cases of one text and what is said about it: `=== title`, the text, `--->`, what is said.
 fn cases(file: &'static str) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
