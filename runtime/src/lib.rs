@@ -1,1 +1,3 @@
-//! x
+//! The runtime of Wasmill, a stream processor whose operators are WebAssembly plugins.
+
+pub mod pipeline;

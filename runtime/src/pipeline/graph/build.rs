@@ -1,0 +1,315 @@
+//! From a spec to a graph.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    EventTime, Graph, Limits, Operator, Output, Plugin, Retry, Sink, Source,
+    order::order,
+    resolve::{Names, all},
+};
+use crate::pipeline::{
+    error::{Document, Kind, Place, Report, Reported, Warning},
+    name,
+    placed::Placed,
+    spec::{self, Spec},
+};
+
+/// The version of the format that is read.
+const FORMAT_VERSION: u32 = 1;
+
+/// The longest time between two commits that leaves room within Kafka's transaction timeout.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What one instance's memory may be: a page of WebAssembly, and all that 32 bits address.
+const MEMORY: std::ops::RangeInclusive<u64> = 65_536..=1 << 32;
+
+impl Graph {
+    /// Makes a graph of `spec`, which was read from `document`.
+    pub(in crate::pipeline) fn new(spec: &Spec, document: Document, report: &Report) -> Result<Self, Reported> {
+        let directory = document.file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let builder = Builder { spec, directory, report, names: Names::new(spec, report) };
+        builder.check_head();
+        let commit_interval = builder.commit_interval();
+        let sources = all(spec.sources.iter().map(|(name, source)| builder.source(name, source)));
+        let operators = all(spec.operators.iter().map(|(name, operator)| builder.operator(name, operator)));
+        let sinks = all(spec.sinks.iter().map(|(name, sink)| builder.sink(name, sink)));
+        let dead_letters = builder.dead_letters();
+        builder.check_topics();
+        let (sources, operators, sinks) = (sources?, operators?, sinks?);
+        let (operators, sinks) = builder.sort(operators, sinks)?;
+        let mut graph = Self {
+            document,
+            name: spec.name.clone(),
+            guarantee: spec.guarantee,
+            commit_interval: commit_interval?,
+            sources,
+            operators,
+            sinks,
+            dead_letters: dead_letters?,
+            warnings: Vec::new(),
+        };
+        graph.warnings = warnings(&graph);
+        Ok(graph)
+    }
+}
+
+struct Builder<'s> {
+    spec: &'s Spec,
+    directory: PathBuf,
+    report: &'s Report,
+    names: Names<'s>,
+}
+
+impl Builder<'_> {
+    fn check_head(&self) {
+        let version = &self.spec.format_version;
+        if version.value != FORMAT_VERSION {
+            let message = format!("format version {} is not known; this version reads {FORMAT_VERSION}", version.value);
+            self.report.at(Kind::Unsupported, version.place, message);
+        }
+        if let Err(message) = name::check(&self.spec.name) {
+            self.report.at(Kind::Value, self.spec.name.place, message);
+        }
+        if self.spec.sources.0.is_empty() {
+            self.report.push(Kind::Key, None, "the pipeline has no sources; give it at least one below `sources`");
+        }
+        if self.spec.sinks.0.is_empty() && self.spec.operators.0.is_empty() {
+            self.report.push(Kind::Key, None, "the pipeline has no sinks; give it at least one below `sinks`");
+        }
+    }
+
+    fn commit_interval(&self) -> Result<Duration, Reported> {
+        let Some(commit) = self.spec.commit else { return Ok(Duration::from_millis(100)) };
+        let interval = Duration::from(commit.interval.value);
+        if interval.is_zero() || interval > LONGEST_INTERVAL {
+            let message = format!("the interval between commits is from 1ms to {}s", LONGEST_INTERVAL.as_secs());
+            return Err(self.report.at(Kind::Value, commit.interval.place, message));
+        }
+        Ok(interval)
+    }
+
+    fn source(&self, name: &Placed<String>, source: &spec::Source) -> Result<Source, Reported> {
+        let topics = match (&source.topic, &source.topics) {
+            (Some(topic), None) => std::slice::from_ref(topic),
+            (None, Some(topics)) if !topics.is_empty() => topics,
+            (None, Some(topics)) => {
+                return Err(self.report.at(Kind::Value, topics.place, "the list is empty; name the topics to read"));
+            }
+            (Some(_), Some(topics)) => {
+                let message = "`topic` and `topics` exclude each other; put all of them into `topics`";
+                return Err(self.report.at(Kind::Key, topics.place, message));
+            }
+            (None, None) => {
+                let message = format!("`{}` needs the key `topic`, or `topics` with a list", name.value);
+                return Err(self.report.at(Kind::Key, name.place, message));
+            }
+        };
+        let time = &source.time;
+        if let (Some(format), None) = (&time.format, &time.field) {
+            let message = "`format` says how `field` is written; give `field` too, or remove it";
+            return Err(self.report.at(Kind::Key, format.place, message));
+        }
+        Ok(Source {
+            name: name.value.clone(),
+            place: name.place,
+            topics: topics.iter().map(|topic| topic.value.clone()).collect(),
+            format: source.format,
+            start: source.start,
+            time: EventTime {
+                field: time.field.clone().map(|field| (field, time.format.map(|f| f.value).unwrap_or_default())),
+                out_of_order: time.out_of_order.into(),
+                idle_after: time.idle_after.into(),
+            },
+            sample: source.sample.as_ref().map(|sample| self.directory.join(sample)),
+            create: source.create,
+        })
+    }
+
+    fn operator(&self, name: &Placed<String>, operator: &spec::Operator) -> Result<Operator, Reported> {
+        let inputs = self.names.inputs(&operator.from, name.place);
+        let plugin = self.plugin(&operator.plugin);
+        let limits = self.limits(operator.limits.as_ref());
+        Ok(Operator {
+            name: name.value.clone(),
+            place: name.place,
+            plugin: plugin?,
+            plugin_place: operator.plugin.place,
+            inputs: inputs?,
+            settings: operator.settings.clone(),
+            key: operator.key.clone(),
+            on_error: operator.on_error,
+            retry: Retry { attempts: operator.retry.attempts.get(), backoff: operator.retry.backoff.into() },
+            limits: limits?,
+            repartition: operator.repartition.map(|r| Placed { value: r.partitions.get(), place: r.place }),
+        })
+    }
+
+    fn plugin(&self, written: &Placed<String>) -> Result<Plugin, Reported> {
+        let Some(digest) = written.strip_prefix("sha256:") else {
+            return match written.as_str() {
+                "" => Err(self.report.at(Kind::Value, written.place, "`plugin` is empty; name a file or a directory")),
+                path => Ok(Plugin::Path(self.directory.join(path))),
+            };
+        };
+        let digest = digest.to_ascii_lowercase();
+        if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Plugin::Digest(digest));
+        }
+        let message = "a digest is `sha256:` and 64 hexadecimal digits";
+        Err(self.report.at(Kind::Value, written.place, message))
+    }
+
+    fn limits(&self, written: Option<&Placed<spec::Limits>>) -> Result<Limits, Reported> {
+        let limits = written.map(|limits| limits.value).unwrap_or_default();
+        let place = written.map(|limits| limits.place);
+        let fail = |message: &str| Err(self.report.push(Kind::Value, place, message));
+        if !MEMORY.contains(&limits.memory.bytes()) {
+            return fail("`memory` is from 64KiB to 4GiB");
+        }
+        let (deadline, open_deadline) = (limits.deadline.into(), limits.open_deadline.into());
+        if Duration::is_zero(&deadline) || Duration::is_zero(&open_deadline) {
+            return fail("a deadline of nothing lets no call end; give it at least 1ms");
+        }
+        if limits.output.bytes() == 0 {
+            return fail("an `output` of nothing lets no call emit; give it at least 1B");
+        }
+        Ok(Limits {
+            memory: limits.memory.bytes(),
+            growth: limits.growth.bytes(),
+            deadline,
+            open_deadline,
+            output: limits.output.bytes(),
+            table_elements: limits.table_elements.get(),
+            log_lines: limits.log_lines.get(),
+        })
+    }
+
+    fn sink(&self, name: &Placed<String>, sink: &spec::Sink) -> Result<Sink, Reported> {
+        Ok(Sink {
+            name: name.value.clone(),
+            place: name.place,
+            topic: sink.topic.value.clone(),
+            from: self.names.from(&sink.from)?,
+            format: sink.format,
+            create: sink.create,
+        })
+    }
+
+    fn dead_letters(&self) -> Result<String, Reported> {
+        match &self.spec.dead_letters {
+            None => Ok(format!("{}.dead-letters", self.spec.name.value)),
+            Some(topic) => self.topic(topic).map(|()| topic.value.clone()),
+        }
+    }
+
+    fn topic(&self, topic: &Placed<String>) -> Result<(), Reported> {
+        name::check_topic(topic).map_err(|message| self.report.at(Kind::Value, topic.place, message))
+    }
+
+    /// Reports topics that cannot be, and those that are read twice: a partition has one reader in a consumer group.
+    fn check_topics(&self) {
+        let mut read: Vec<(&Placed<String>, &str)> = Vec::new();
+        for (name, source) in &self.spec.sources {
+            let topics = source.topics.iter().flat_map(|topics| &topics.value);
+            for topic in source.topic.iter().chain(topics) {
+                if self.topic(topic).is_err() {
+                    continue;
+                }
+                match read.iter().find(|(other, _)| other.value == topic.value) {
+                    Some((_, other)) => {
+                        let message =
+                            format!("the source `{other}` reads this topic already; let both readers use that one");
+                        self.report.at(Kind::Reference, topic.place, message);
+                    }
+                    None => read.push((topic, name.as_str())),
+                }
+            }
+        }
+        for (_, sink) in &self.spec.sinks {
+            // What is wrong is in the report.
+            let _ = self.topic(&sink.topic);
+        }
+    }
+
+    /// Puts operators behind what they read, and numbers what is read anew.
+    fn sort(&self, operators: Vec<Operator>, mut sinks: Vec<Sink>) -> Result<(Vec<Operator>, Vec<Sink>), Reported> {
+        let reads: Vec<Vec<usize>> =
+            operators.iter().map(|operator| reads(operator).map(|(n, _)| n).collect()).collect();
+        let order = order(&reads).map_err(|cycle| self.cycle(&cycle, &operators))?;
+        let mut position = vec![0; order.len()];
+        for (at, &old) in order.iter().enumerate() {
+            position[old] = at;
+        }
+        let mut operators: Vec<(usize, Operator)> = position.iter().copied().zip(operators).collect();
+        operators.sort_by_key(|(at, _)| *at);
+        let mut operators: Vec<Operator> = operators.into_iter().map(|(_, operator)| operator).collect();
+        let inputs = operators.iter_mut().flat_map(|operator| &mut operator.inputs).flat_map(|input| &mut input.from);
+        for upstream in inputs.chain(sinks.iter_mut().flat_map(|sink| &mut sink.from)) {
+            if let Output::Operator { index, .. } = &mut upstream.output {
+                *index = position[*index];
+            }
+        }
+        Ok((operators, sinks))
+    }
+
+    fn cycle(&self, cycle: &[usize], operators: &[Operator]) -> Reported {
+        let names: Vec<&str> = cycle.iter().chain(cycle.first()).map(|&n| operators[n].name.as_str()).collect();
+        let way = names.join(" -> ");
+        let place = match cycle {
+            [first, .., last] => reads(&operators[*first]).find(|(n, _)| n == last),
+            [only] => reads(&operators[*only]).find(|(n, _)| n == only),
+            [] => None,
+        };
+        let message = format!("operators read each other in a cycle: {way}; read something else in one of them");
+        self.report.push(Kind::Reference, place.map(|(_, place)| place), message)
+    }
+}
+
+/// The operators that `operator` reads, and where it names them.
+fn reads(operator: &Operator) -> impl Iterator<Item = (usize, Place)> {
+    operator.inputs.iter().flat_map(|input| &input.from).filter_map(|upstream| match upstream.output {
+        Output::Operator { index, .. } => Some((index, upstream.place)),
+        Output::Source(_) => None,
+    })
+}
+
+fn warnings(graph: &Graph) -> Vec<Warning> {
+    let warn = |place, message| graph.document.warning(Kind::Reference, place, message);
+    let of_operators = graph.operators.iter().flat_map(|operator| &operator.inputs).flat_map(|input| &input.from);
+    let of_sinks = graph.sinks.iter().flat_map(|sink| &sink.from);
+    let (mut read_sources, mut read_operators) = (HashSet::new(), HashSet::new());
+    for upstream in of_operators.chain(of_sinks) {
+        match upstream.output {
+            Output::Source(index) => read_sources.insert(index),
+            Output::Operator { index, .. } => read_operators.insert(index),
+        };
+    }
+    let mut warnings = Vec::new();
+    for (index, source) in graph.sources.iter().enumerate() {
+        if !read_sources.contains(&index) {
+            warnings.push(warn(source.place, format!("nothing reads the source `{}`; it is left out", source.name)));
+        }
+    }
+    for (at, operator) in graph.operators.iter().enumerate() {
+        if !read_operators.contains(&at) {
+            let name = &operator.name;
+            warnings
+                .push(warn(operator.place, format!("nothing reads the operator `{name}`; what it emits is dropped")));
+        }
+    }
+    for sink in &graph.sinks {
+        if let Some(source) = graph.sources.iter().find(|source| source.topics.contains(&sink.topic)) {
+            let message = format!(
+                "the sink `{}` writes the topic that the source `{}` reads; records may go round for ever",
+                sink.name, source.name
+            );
+            warnings.push(warn(sink.place, message));
+        }
+    }
+    warnings.sort_by_key(|warning| warning.0.place);
+    warnings
+}
