@@ -165,6 +165,17 @@ impl Task {
         self.backlog || !self.pending.is_empty()
     }
 
+    /// Whether nothing was done that is not committed, nothing waits, and nothing is to be told.
+    pub fn is_quiet(&self) -> bool {
+        !self.has_work() && !self.dirty && self.paused.is_none() && self.tell_at().is_none()
+    }
+
+    /// Records that its operators could not handle, as of its last commit.
+    pub fn rejected(&self) -> u64 {
+        let counts = self.committed.operators.iter().map(|operator| operator.counts);
+        counts.map(|counts| counts.dead_lettered + counts.skipped).sum()
+    }
+
     /// Until when no turn may be made.
     pub fn paused(&self) -> Option<Timestamp> {
         self.paused

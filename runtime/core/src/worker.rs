@@ -55,8 +55,8 @@ pub enum Event {
     Committed {
         /// Tasks in it.
         tasks: usize,
-        /// Source records in it.
-        records: u64,
+        /// Records taken in, by stage.
+        records: BTreeMap<u16, u64>,
         /// Bytes sent.
         bytes: u64,
     },
@@ -91,6 +91,7 @@ pub struct Worker {
     held: BTreeSet<TaskId>,
     tasks: BTreeMap<TaskId, Task>,
     open: Option<Open>,
+    records: BTreeMap<u16, u64>,
     bounds: Bounds,
     revision: u64,
     aborts: u32,
@@ -107,7 +108,19 @@ impl Worker {
         revision: u64,
     ) -> Self {
         let (held, tasks) = (BTreeSet::new(), BTreeMap::new());
-        Self { ports, stages, operators, held, tasks, open: None, bounds, revision, aborts: 0, events: Vec::new() }
+        Self {
+            ports,
+            stages,
+            operators,
+            held,
+            tasks,
+            open: None,
+            records: BTreeMap::new(),
+            bounds,
+            revision,
+            aborts: 0,
+            events: Vec::new(),
+        }
     }
 
     /// The tasks that it has.
@@ -292,6 +305,7 @@ impl Worker {
         if let Some(open) = &mut self.open {
             open.bytes += bytes;
             open.records += records;
+            *self.records.entry(id.stage).or_default() += records;
         }
         let measured = effects.measurements.into_iter();
         self.events.extend(measured.map(|(node, value)| Event::Measured { stage: id.stage, node, value }));
@@ -320,7 +334,8 @@ impl Worker {
                 self.ports.source.unassign(*task)?;
             }
         }
-        self.events.push(Event::Committed { tasks: sealed.len(), records: open.records, bytes: open.bytes });
+        let records = std::mem::take(&mut self.records);
+        self.events.push(Event::Committed { tasks: sealed.len(), records, bytes: open.bytes });
         Ok(())
     }
 
@@ -392,6 +407,7 @@ impl Worker {
     /// Starts all tasks over where the log says they stand.
     fn restart(&mut self, fault: &Fault, now: Timestamp) -> Result<(), Fault> {
         self.renew();
+        self.records.clear();
         let open = self.open.take();
         if matches!(fault, Fault::Abort(_)) && self.ports.sink.abort().is_ok() && open.is_some() {
             for task in self.tasks.values_mut() {

@@ -1,0 +1,206 @@
+//! From a plan to what the worker runs: stages whose topics are numbers, and their names beside them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use wasmill_core::operator::Operator;
+use wasmill_core::port::{ChangelogId, Target};
+use wasmill_core::record::{Partition, TaskId};
+use wasmill_core::scope::Limits;
+use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
+
+use super::key_by::KeyBy;
+use super::widths::Widths;
+use crate::pipeline::key::Key;
+use crate::pipeline::plan::{self, InputKind, Plan};
+use crate::pipeline::spec;
+use crate::plugin::Placed;
+use crate::topology::{InputTopic, Start, Topology};
+
+/// Bytes of a record that Kafka takes by default, less what it adds.
+const MAX_RECORD: usize = 1_000_000;
+
+/// A pipeline, ready to be run by any number of workers.
+pub struct Assembly {
+    /// The stages.
+    pub stages: Vec<Arc<Stage>>,
+    /// What their topics are called.
+    pub topology: Arc<Topology>,
+    /// The tasks of all stages.
+    pub tasks: Vec<TaskId>,
+    makers: Vec<Vec<Maker>>,
+}
+
+/// What makes an operator for a worker.
+enum Maker {
+    Plugin(Placed),
+    KeyBy(String, Key),
+}
+
+impl Assembly {
+    /// Puts a plan together with its plugins, by the names of their operators.
+    pub fn new(plan: &Plan, widths: &Widths, plugins: &BTreeMap<String, Placed>) -> Result<Self> {
+        let mut assembler = Assembler { plan, widths, plugins, topology: Topology::default() };
+        let (mut stages, mut makers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, stage) in plan.stages.iter().enumerate() {
+            let (stage, made) = assembler.stage(stage)?;
+            stages.push(Arc::new(stage));
+            makers.push(made);
+            let partitions = 0..widths.stage(index);
+            tasks.extend(partitions.map(|p| TaskId { stage: index as u16, partition: Partition(p) }));
+        }
+        Ok(Self { stages, topology: Arc::new(assembler.topology), tasks, makers })
+    }
+
+    /// An instance of each operator of each stage, for one worker.
+    pub fn operators(&self) -> Vec<Vec<Box<dyn Operator>>> {
+        let make = |maker: &Maker| -> Box<dyn Operator> {
+            match maker {
+                Maker::Plugin(placed) => Box::new(placed.instance()),
+                Maker::KeyBy(operator, key) => Box::new(KeyBy::new(operator, key.clone())),
+            }
+        };
+        self.makers.iter().map(|makers| makers.iter().map(make).collect()).collect()
+    }
+}
+
+struct Assembler<'a> {
+    plan: &'a Plan,
+    widths: &'a Widths,
+    plugins: &'a BTreeMap<String, Placed>,
+    topology: Topology,
+}
+
+/// The part of a stage that is there so far.
+#[derive(Default)]
+struct Draft {
+    nodes: Vec<Node>,
+    makers: Vec<Maker>,
+    repartitions: Vec<Target>,
+    keyed: BTreeMap<String, usize>,
+    /// Where the nodes of keys begin: behind all plugins.
+    first_key: usize,
+}
+
+impl Assembler<'_> {
+    fn stage(&mut self, stage: &plan::Stage) -> Result<(Stage, Vec<Maker>)> {
+        let mut draft = Draft { first_key: stage.nodes.len(), ..Draft::default() };
+        let mut keys = Vec::new();
+        for node in &stage.nodes {
+            let placed = self.plugins.get(&node.operator);
+            let placed = placed.with_context(|| format!("operator {} has no plugin", node.operator))?;
+            let outputs = node.outputs.iter().map(|edges| self.edges(edges, &mut draft, &mut keys)).collect();
+            let changelog = node.changelog.as_ref().map(|topic| {
+                self.topology.changelogs.push(topic.clone());
+                ChangelogId((self.topology.changelogs.len() - 1) as u16)
+            });
+            let retry = Retry { attempts: node.retry.attempts.saturating_sub(1), backoff: node.retry.backoff };
+            let output = usize::try_from(node.limits.output).unwrap_or(usize::MAX);
+            draft.nodes.push(Node {
+                operator: node.operator.clone(),
+                plugin: placed.digest(),
+                changelog,
+                outputs,
+                on_error: self.on_error(node.on_error),
+                retry,
+                limits: Limits { output, record: MAX_RECORD },
+            });
+            draft.makers.push(Maker::Plugin(placed.clone()));
+        }
+        let (mut inputs, mut topics) = (Vec::new(), Vec::new());
+        for input in &stage.inputs {
+            let edges = self.edges(&input.edges, &mut draft, &mut keys);
+            for topic in &input.topics {
+                inputs.push(Input {
+                    topic: topic.as_str().into(),
+                    progress: self.progress(&input.kind),
+                    edges: edges.clone(),
+                });
+                let start = match &input.kind {
+                    InputKind::Source { start: spec::Start::Latest, .. } => Start::Latest,
+                    _ => Start::Earliest,
+                };
+                let repartition = matches!(input.kind, InputKind::Repartition { .. });
+                topics.push(InputTopic { topic: topic.clone(), start, repartition });
+            }
+        }
+        for (node, maker) in keys {
+            draft.nodes.push(node);
+            draft.makers.push(maker);
+        }
+        self.topology.inputs.push(topics);
+        self.topology.tasks.push(stage.tasks_topic.clone());
+        let Draft { nodes, makers, repartitions, .. } = draft;
+        Ok((Stage { name: stage.name.clone(), inputs, nodes, repartitions }, makers))
+    }
+
+    fn progress(&self, kind: &InputKind) -> Progress {
+        match kind {
+            InputKind::Source { time, .. } => {
+                Progress::Records { out_of_order: time.out_of_order, idle_after: time.idle_after }
+            }
+            InputKind::Repartition { writers } => {
+                let stages = self.plan.stages.iter().enumerate().filter(|(_, stage)| writers.contains(&stage.name));
+                let tasks = stages.flat_map(|(index, _)| {
+                    let partitions = 0..self.widths.stage(index);
+                    partitions.map(move |p| TaskId { stage: index as u16, partition: Partition(p) })
+                });
+                Progress::Controls(tasks.collect())
+            }
+        }
+    }
+
+    fn edges(&mut self, edges: &[plan::Edge], draft: &mut Draft, keys: &mut Vec<(Node, Maker)>) -> Vec<Edge> {
+        edges.iter().map(|edge| self.edge(edge, draft, keys)).collect()
+    }
+
+    fn edge(&mut self, edge: &plan::Edge, draft: &mut Draft, keys: &mut Vec<(Node, Maker)>) -> Edge {
+        match edge {
+            plan::Edge::Node { index, input } => Edge::Node { node: *index, input: *input },
+            plan::Edge::Sink { index } => {
+                let topic = self.plan.sinks.get(*index).map(|sink| sink.topic.clone()).unwrap_or_default();
+                Edge::Target(self.target(&topic))
+            }
+            plan::Edge::Repartition { operator, topic, key, on_error } => {
+                let target = self.target(topic);
+                if !draft.repartitions.contains(&target) {
+                    draft.repartitions.push(target);
+                }
+                let Some(key) = key else { return Edge::Target(target) };
+                let on_error = self.on_error(*on_error);
+                let node = *draft.keyed.entry(operator.clone()).or_insert_with(|| {
+                    let node = Node {
+                        operator: operator.clone(),
+                        plugin: "built-in".into(),
+                        changelog: None,
+                        outputs: vec![vec![Edge::Target(target)]],
+                        on_error,
+                        retry: Retry::default(),
+                        limits: Limits { record: MAX_RECORD, ..Limits::default() },
+                    };
+                    keys.push((node, Maker::KeyBy(operator.clone(), key.clone())));
+                    draft.first_key + keys.len() - 1
+                });
+                Edge::Node { node, input: 0 }
+            }
+        }
+    }
+
+    fn on_error(&mut self, on_error: spec::OnError) -> OnError {
+        match on_error {
+            spec::OnError::DeadLetter => OnError::DeadLetter(self.target(&self.plan.dead_letters.clone())),
+            spec::OnError::Skip => OnError::Skip,
+            spec::OnError::Stop => OnError::Stop,
+        }
+    }
+
+    fn target(&mut self, topic: &str) -> Target {
+        let targets = &mut self.topology.targets;
+        let index = targets.iter().position(|target| target == topic).unwrap_or_else(|| {
+            targets.push(topic.to_owned());
+            targets.len() - 1
+        });
+        Target(index as u16)
+    }
+}

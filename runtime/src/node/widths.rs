@@ -1,0 +1,158 @@
+//! How many partitions topics have, and so how many tasks stages.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use super::backend::{Backend, TopicKind};
+use crate::pipeline::plan::{InputKind, Plan, Purpose, Stage};
+use crate::pipeline::spec::Create;
+
+/// Partitions of a topic that is made where nothing says how many.
+pub const DEFAULT_PARTITIONS: u32 = 4;
+
+/// The partitions of each topic of a plan, and the tasks of each of its stages.
+#[derive(Debug, Default)]
+pub struct Widths {
+    topics: BTreeMap<String, u32>,
+    stages: Vec<u32>,
+}
+
+impl Widths {
+    /// Looks the user's topics up, and makes all that are missing and may be made.
+    pub fn settle(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
+        let mut widths = Self { topics: BTreeMap::new(), stages: vec![0; plan.stages.len()] };
+        for input in plan.stages.iter().flat_map(|stage| &stage.inputs) {
+            if let InputKind::Source { create, .. } = &input.kind {
+                for topic in &input.topics {
+                    widths.user(backend, topic, create.as_ref(), "source", &input.name)?;
+                }
+            }
+        }
+        widths.stages(plan)?;
+        let widest = widths.topics.values().copied().max().unwrap_or(1);
+        for sink in &plan.sinks {
+            widths.user(backend, &sink.topic, sink.create.as_ref(), "sink", &sink.name)?;
+        }
+        if backend.partitions(&plan.dead_letters)?.is_none() {
+            backend.create(&plan.dead_letters, TopicKind::Records, widest, None)?;
+        }
+        widths.own(plan, backend)?;
+        Ok(widths)
+    }
+
+    /// The partitions of a topic.
+    pub fn topic(&self, topic: &str) -> u32 {
+        self.topics.get(topic).copied().unwrap_or_default()
+    }
+
+    /// The tasks of a stage.
+    pub fn stage(&self, stage: usize) -> u32 {
+        self.stages.get(stage).copied().unwrap_or_default()
+    }
+
+    fn user(
+        &mut self,
+        backend: &dyn Backend,
+        topic: &str,
+        create: Option<&Create>,
+        what: &str,
+        name: &str,
+    ) -> Result<()> {
+        let partitions = match backend.partitions(topic)? {
+            Some(partitions) => partitions,
+            None if create.is_some() || backend.makes_topics() => {
+                let asked = create.and_then(|create| create.partitions.map(|count| count.get()));
+                let partitions = asked.unwrap_or(DEFAULT_PARTITIONS);
+                let replication = create.and_then(|create| create.replication.map(|count| count.get() as u16));
+                backend.create(topic, TopicKind::Records, partitions, replication)?;
+                partitions
+            }
+            None => bail!(
+                "topic {topic} of {what} {name} does not exist: make it, or say \
+                 `create: {{partitions: {DEFAULT_PARTITIONS}}}` in the {what}"
+            ),
+        };
+        self.topics.insert(topic.to_owned(), partitions);
+        Ok(())
+    }
+
+    /// A stage is as wide as its widest input, a repartition topic as the widest stage that writes it.
+    fn stages(&mut self, plan: &Plan) -> Result<()> {
+        let mut left: Vec<usize> = (0..plan.stages.len()).collect();
+        while !left.is_empty() {
+            let ready = left.iter().position(|&index| self.is_known(plan, &plan.stages[index]));
+            let Some(index) = ready.map(|at| left.remove(at)) else {
+                bail!("the stages of {} feed each other in a circle", plan.pipeline);
+            };
+            let stage = &plan.stages[index];
+            self.stages[index] = self.width(stage)?;
+            for topic in &plan.topics {
+                let Purpose::Repartition { partitions, .. } = &topic.purpose else { continue };
+                let writes = |input: &crate::pipeline::plan::Input| match &input.kind {
+                    InputKind::Repartition { writers } => {
+                        input.topics.contains(&topic.name) && writers.contains(&stage.name)
+                    }
+                    InputKind::Source { .. } => false,
+                };
+                if plan.stages.iter().flat_map(|stage| &stage.inputs).any(writes) {
+                    let width = partitions.unwrap_or(self.stages[index]);
+                    let known = self.topics.entry(topic.name.clone()).or_default();
+                    *known = width.max(*known);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, plan: &Plan, stage: &Stage) -> bool {
+        let done = |writer: &String| {
+            plan.stages.iter().position(|stage| stage.name == *writer).is_some_and(|index| self.stages[index] > 0)
+        };
+        stage.inputs.iter().all(|input| match &input.kind {
+            InputKind::Source { .. } => true,
+            InputKind::Repartition { writers } => writers.iter().all(done),
+        })
+    }
+
+    fn width(&self, stage: &Stage) -> Result<u32> {
+        let topics = || stage.inputs.iter().flat_map(|input| &input.topics);
+        let widest = topics().map(|topic| self.topic(topic)).max().unwrap_or(1).max(1);
+        if stage.keyed && topics().any(|topic| self.topic(topic) != widest) {
+            let each: Vec<_> = topics().map(|topic| format!("{topic} has {}", self.topic(topic))).collect();
+            bail!(
+                "the inputs of stage {} must have the same number of partitions, because it is keyed: {}; \
+                 give the operator a `key`, or make the topics equally wide",
+                stage.name,
+                each.join(", ")
+            );
+        }
+        Ok(widest)
+    }
+
+    /// Makes the topics that belong to the pipeline. One that is there must be as wide as it is now.
+    fn own(&mut self, plan: &Plan, backend: &dyn Backend) -> Result<()> {
+        let stage = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
+        for topic in &plan.topics {
+            let (kind, partitions) = match &topic.purpose {
+                Purpose::Repartition { .. } => (TopicKind::Repartition, self.topic(&topic.name)),
+                Purpose::Changelog { stage: name, .. } => {
+                    (TopicKind::Changelog, stage(name).map_or(1, |index| self.stage(index)))
+                }
+                Purpose::Tasks { stage: name } => (TopicKind::Tasks, stage(name).map_or(1, |index| self.stage(index))),
+            };
+            match backend.partitions(&topic.name)? {
+                None => backend.create(&topic.name, kind, partitions.max(1), None)?,
+                Some(there) if there != partitions.max(1) => bail!(
+                    "topic {} has {there} partitions, but pipeline {} needs {partitions} now: its sources were made \
+                     wider or narrower since it first ran; start over with --fresh, or under another name",
+                    topic.name,
+                    plan.pipeline
+                ),
+                Some(_) => {}
+            }
+            self.topics.insert(topic.name.clone(), partitions.max(1));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! A worker's thread, and what it tells of itself.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use tracing::{debug, error, info, warn};
+use wasmill_core::commit::Bounds;
+use wasmill_core::port::Fault;
+use wasmill_core::record::{Offset, TaskId, Timestamp};
+use wasmill_core::task::Dropped;
+use wasmill_core::worker::{self, Event};
+
+use super::assembly::Assembly;
+use super::backend::Backend;
+use crate::embedded::Stops;
+
+/// The longest wait for records, and so the longest until a command is heard.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Command {
+    /// Take over tasks.
+    Acquire(Vec<TaskId>),
+    /// Let go of tasks, and answer.
+    Release(Vec<TaskId>, Sender<()>),
+    /// Commit, and end.
+    Stop,
+}
+
+/// What a worker tells of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Tasks that it has.
+    pub tasks: usize,
+    /// Whether it was told of no more tasks than it has, nothing is open, and nothing waits.
+    pub quiet: bool,
+    /// Where its inputs are read to their end.
+    pub ends: BTreeMap<(TaskId, u32), Option<Offset>>,
+    /// Source records in committed epochs, by stage.
+    pub records: BTreeMap<u16, u64>,
+    /// Committed epochs.
+    pub epochs: u64,
+    /// Rows restored.
+    pub restored: u64,
+    /// Records that went to dead letters or were left out, since the pipeline began.
+    pub rejected: BTreeMap<TaskId, u64>,
+    /// Why it ended, if it did not end well.
+    pub failed: Option<String>,
+    /// Whether it ended.
+    pub ended: bool,
+}
+
+/// Where all workers tell of themselves, and wake who waits for it.
+#[derive(Debug, Default)]
+pub struct Board {
+    statuses: Mutex<Vec<Status>>,
+    changed: Condvar,
+}
+
+impl Board {
+    /// A board for so many workers.
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self { statuses: Mutex::new(vec![Status::default(); workers]), changed: Condvar::new() })
+    }
+
+    fn update(&self, worker: usize, change: impl FnOnce(&mut Status)) {
+        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = statuses.get_mut(worker) {
+            change(status);
+        }
+        self.changed.notify_all();
+    }
+
+    /// What all workers tell now.
+    pub fn read(&self) -> Vec<Status> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a worker tells something, at most so long.
+    pub fn wait(&self, at_most: Duration) {
+        let statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout(statuses, at_most));
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Handle {
+    commands: Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Tells it something. One that has ended does not hear.
+    pub fn tell(&self, command: Command) {
+        if self.commands.send(command).is_err() {
+            debug!("a worker that has ended was told something");
+        }
+    }
+
+    /// Waits for its end.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            error!("a worker panicked");
+        }
+    }
+}
+
+/// What a worker needs to know of its pipeline.
+pub struct Job {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline.
+    pub assembly: Arc<Assembly>,
+    /// The log.
+    pub backend: Arc<dyn Backend>,
+    /// Where inputs end although more may come.
+    pub stops: Stops,
+    /// How large an epoch may grow.
+    pub bounds: Bounds,
+}
+
+/// Starts a worker without tasks.
+pub fn spawn(job: Arc<Job>, worker: usize, board: Arc<Board>) -> Result<Handle> {
+    let (commands, inbox) = channel();
+    let name = format!("{}/{worker}", job.pipeline);
+    let thread = std::thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            let ended = run(&job, worker, &inbox, &board);
+            board.update(worker, |status| {
+                status.ended = true;
+                status.failed = ended.err().map(|error| format!("{error:#}"));
+            });
+        })
+        .context("cannot start a worker's thread")?;
+    Ok(Handle { commands, thread })
+}
+
+/// The host's clock.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, board: &Board) -> Result<()> {
+    let ports = job.backend.ports(worker, &job.pipeline, &job.assembly.topology, &job.stops)?;
+    let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators());
+    let mut running = worker::Worker::new(ports, stages, operators, job.bounds, 1);
+    let pipeline = job.pipeline.as_str();
+    loop {
+        match inbox.try_recv() {
+            Ok(Command::Acquire(tasks)) => running.acquire(&tasks, now())?,
+            Ok(Command::Release(tasks, done)) => {
+                running.release(&tasks, now())?;
+                // Who asked may have given up waiting.
+                let _ = done.send(());
+            }
+            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
+                running.seal(now())?;
+                publish(&mut running, pipeline, worker, board);
+                return Ok(());
+            }
+            Err(TryRecvError::Empty) => {
+                running.step(now(), WAIT).map_err(|fault| failed(pipeline, &fault))?;
+            }
+        }
+        publish(&mut running, pipeline, worker, board);
+    }
+}
+
+fn failed(pipeline: &str, fault: &Fault) -> anyhow::Error {
+    anyhow::anyhow!("pipeline {pipeline} stopped: {fault}")
+}
+
+fn publish(running: &mut worker::Worker, pipeline: &str, worker: usize, board: &Board) {
+    let events = running.take_events();
+    let quiet = running.is_quiet();
+    if events.is_empty() && !quiet {
+        return;
+    }
+    board.update(worker, |status| {
+        for event in events {
+            note(status, event, pipeline, worker);
+        }
+        status.tasks = running.tasks().count();
+        status.quiet = quiet;
+        status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
+        status.rejected = running.tasks().map(|task| (task.id(), task.rejected())).collect();
+    });
+}
+
+fn note(status: &mut Status, event: Event, pipeline: &str, worker: usize) {
+    match event {
+        Event::Acquired { task, epoch, restored } => {
+            status.restored += restored.rows;
+            if restored.wiped > 0 {
+                warn!(pipeline, worker, %task, "its rows were not those of its changelog, and were read anew");
+            }
+            debug!(pipeline, worker, %task, %epoch, restored = restored.rows, "acquired");
+        }
+        Event::Committed { tasks, records, bytes } => {
+            status.epochs += 1;
+            for (stage, count) in records {
+                *status.records.entry(stage).or_default() += count;
+            }
+            debug!(pipeline, worker, tasks, bytes, "committed");
+        }
+        Event::Aborted { reason } => warn!(pipeline, worker, reason, "an epoch was lost and is processed again"),
+        Event::Dropped { task, reason: Dropped::Verdict { operator, reason } } => {
+            warn!(pipeline, worker, %task, operator, reason, "a record is at fault");
+        }
+        Event::Dropped { task, reason: Dropped::Paused { operator, reason } } => {
+            info!(pipeline, worker, %task, operator, reason, "waiting before trying again");
+        }
+        Event::Dropped { task, reason: Dropped::Smaller } => debug!(pipeline, worker, %task, "a turn is made smaller"),
+        Event::Measured { .. } => {}
+    }
+}
