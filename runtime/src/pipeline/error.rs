@@ -73,7 +73,7 @@ impl Error {
         let margin = " ".repeat(number.len());
         write!(f, "{margin} --> {file}:{}:{}", place.line, place.column)?;
         let Some(line) = &self.line else { return Ok(()) };
-        let (shown, offset) = window(line, place.column - 1);
+        let (shown, offset) = window(line, place.column.saturating_sub(1));
         let width = shown.chars().count();
         let carets = "^".repeat(place.length.min(width.saturating_sub(offset)).max(1));
         write!(f, "\n{margin} |\n{number} | {shown}\n{margin} | {}{carets}", " ".repeat(offset))
@@ -165,7 +165,7 @@ impl Document {
     }
 
     pub(super) fn error(&self, kind: Kind, place: Option<Place>, message: String) -> Error {
-        let line = place.and_then(|p| self.text.lines().nth(p.line - 1)).map(str::to_owned);
+        let line = place.and_then(|p| self.text.lines().nth(p.line.saturating_sub(1))).map(str::to_owned);
         Error { kind, message, file: self.file.clone(), place, line }
     }
 

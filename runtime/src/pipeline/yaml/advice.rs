@@ -6,7 +6,7 @@ use super::Place;
 
 /// A message for `error`, which the parser met at `place` of `text`.
 pub(super) fn message(error: &ScanError, place: Place, text: &str) -> String {
-    let line = text.lines().nth(place.line - 1).unwrap_or_default();
+    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
     let told = match error.kind() {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
