@@ -1,0 +1,23 @@
+//! How operators come to be.
+
+use crate::{Error, Result, Setup};
+
+/// An operator that can be opened: it reads its settings and declares states, outputs and metrics.
+///
+/// A type with [`Default`] opens as its default value, and takes no settings.
+pub trait Open: Sized {
+    /// Opens the operator, once on each new instance. Any error is permanent.
+    fn open(setup: &mut Setup) -> Result<Self>;
+}
+
+impl<T: Default> Open for T {
+    fn open(setup: &mut Setup) -> Result<Self> {
+        let settings: serde_json::Value = setup.settings()?;
+        match settings.as_object() {
+            Some(settings) if !settings.is_empty() => {
+                Err(Error::permanent("read the settings: this operator takes none"))
+            }
+            _ => Ok(Self::default()),
+        }
+    }
+}
