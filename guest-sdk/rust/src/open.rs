@@ -12,12 +12,9 @@ pub trait Open: Sized {
 
 impl<T: Default> Open for T {
     fn open(setup: &mut Setup) -> Result<Self> {
-        let settings: serde_json::Value = setup.settings()?;
-        match settings.as_object() {
-            Some(settings) if !settings.is_empty() => {
-                Err(Error::permanent("read the settings: this operator takes none"))
-            }
-            _ => Ok(Self::default()),
+        if setup.has_settings() {
+            return Err(Error::permanent("read the settings: this operator takes none"));
         }
+        Ok(Self::default())
     }
 }

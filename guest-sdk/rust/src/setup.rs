@@ -79,6 +79,11 @@ impl Setup {
         serde_json::from_str(&self.settings).map_err(|error| Error::Permanent(format!("read the settings: {error}")))
     }
 
+    /// Whether there are any settings. Not left to a parser, which would be most of the size of an operator without them.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.settings.contains(|c: char| !c.is_whitespace() && c != '{' && c != '}')
+    }
+
     /// Declares an input by name. An operator that declares none has one, `in`.
     pub fn input(&mut self, name: &str) -> Input {
         self.info.inputs.push(name.to_owned());

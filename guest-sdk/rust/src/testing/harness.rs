@@ -105,8 +105,8 @@ impl<O: Operator> Harness<O> {
         Ok(())
     }
 
-    /// Gives records to the operator by its first input, in one call; then fires the timers that were set at or before
-    /// now. In a keyed operator a record without a key fails.
+    /// Gives records to the operator by its first input, in one call; then fires the timers that are due. In a keyed
+    /// operator a record without a key fails.
     ///
     /// A transient or permanent error is returned, and the call has no effects.
     pub fn send<'m>(&mut self, records: impl IntoIterator<Item = Message<'m>>) -> Result<()> {
@@ -121,7 +121,8 @@ impl<O: Operator> Harness<O> {
     }
 
     /// Moves the watermark on and fires the event-time timers that are due, in order of time, key and name. One that they
-    /// set at or before the watermark fires after the next records. A watermark never moves back.
+    /// set at or before the watermark fires after the next records, or when time is moved again. A watermark never moves
+    /// back.
     pub fn advance_watermark(&mut self, to: Timestamp) -> Result<()> {
         self.watermark = self.watermark.max(to);
         self.fire(Domain::EventTime, self.watermark)
