@@ -3,7 +3,7 @@
 use crate::output::Output;
 use crate::state::Cells;
 use crate::timer::Alarms;
-use crate::{Call, Domain, Message, Port, Record, Timestamp};
+use crate::{Call, Domain, Message, Port, Record, Result, Timestamp};
 
 /// The place of the record or timer at hand: its key, with the key's state and timers, and the output.
 ///
@@ -34,14 +34,14 @@ impl<'a> Context<'a> {
         self.out.call()
     }
 
-    /// Emits to the main output. A [`Record`] is passed on as it is.
-    pub fn emit<'m>(&mut self, message: impl Into<Message<'m>>) {
-        self.out.emit(message);
+    /// Emits to the main output, as [`Output::emit`] does.
+    pub fn emit<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<()> {
+        self.out.emit(message)
     }
 
-    /// Emits to a named output.
-    pub fn emit_to<'m>(&mut self, port: Port, message: impl Into<Message<'m>>) {
-        self.out.emit_to(port, message);
+    /// Emits to a named output, as [`Output::emit`] does.
+    pub fn emit_to<'m>(&mut self, port: Port, message: impl Into<Message<'m>>) -> Result<()> {
+        self.out.emit_to(port, message)
     }
 
     /// Sets the key's timer of this domain and name, or moves it if it is set. One set at or before the watermark fires

@@ -4,21 +4,24 @@
 /// [`Process`](crate::Process), in the world of that name.
 ///
 /// ```
-/// # use wasmill_sdk::{Output, Record, Result, Setup, Transform};
+/// # use wasmill_sdk::{Output, Record, Result, Transform};
+/// # #[derive(Default)]
 /// # struct Forward;
 /// # impl Transform for Forward {
-/// #     fn open(_: &mut Setup) -> Result<Self> { Ok(Self) }
-/// #     fn process(&mut self, record: Record<'_>, out: &mut Output) -> Result<()> { Ok(out.emit(record)) }
+/// #     fn process(&mut self, record: Record<'_>, out: &mut Output) -> Result<()> { out.emit(record) }
 /// # }
 /// wasmill_sdk::export!(transform Forward);
 /// # fn main() {}
 /// ```
 ///
 /// Once in a crate. The operator's name and version are those of the crate. Where the target is not WebAssembly, as in
-/// tests, nothing is exported.
+/// tests, it is only checked that the operator could be exported.
 #[macro_export]
 macro_rules! export {
     (transform $operator:ty) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: $crate::guest::Describe = $crate::guest::describe::<$crate::guest::Transformer<$operator>>;
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             $crate::__lifecycle!($crate::guest::Transformer<$operator>);
@@ -29,10 +32,13 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::transformer::export!(Plugin with_types_in $crate::bindings::transformer);
+    $crate::bindings::transformer::export!(Plugin with_types_in $crate::bindings::transformer);
         };
     };
     (process $operator:ty) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: $crate::guest::Describe = $crate::guest::describe::<$crate::guest::Processor<$operator>>;
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::processor::wasmill::plugin::timers;
@@ -57,7 +63,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::processor::export!(Plugin with_types_in $crate::bindings::processor);
+    $crate::bindings::processor::export!(Plugin with_types_in $crate::bindings::processor);
         };
     };
 }

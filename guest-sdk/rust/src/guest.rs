@@ -11,13 +11,10 @@ use std::thread::LocalKey;
 
 use crate::bindings::operator::exports::wasmill::plugin::lifecycle::OperatorInfo;
 use crate::bindings::operator::wasmill::plugin::types::{Error as CallError, Failure};
-use crate::{Error, Record, Result, Setup};
+use crate::{Error, Open, Record, Result, Setup};
 
-/// An operator that can be opened.
-pub trait Open: Sized {
-    /// Opens it.
-    fn open(setup: &mut Setup) -> Result<Self>;
-}
+/// The type of [`describe`].
+pub type Describe = fn(&str, &str, &str) -> Result<OperatorInfo, CallError>;
 
 /// The one operator of an instance, once it is open.
 pub type Instance<T> = LocalKey<RefCell<Option<T>>>;

@@ -4,7 +4,7 @@
 //! (-1: absent), value; little-endian, unaligned.
 
 /// The headers of a record, in order: names, and values that may be absent. A name may come more than once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Headers<'a> {
     left: u32,
     rest: &'a [u8],
@@ -13,12 +13,12 @@ pub struct Headers<'a> {
 impl<'a> Headers<'a> {
     pub(crate) fn new(encoded: Option<&'a [u8]>) -> Self {
         let mut rest = encoded.unwrap_or_default();
-        let left = take_length(&mut rest).flatten().unwrap_or_default();
+        let left = take_i32(&mut rest).and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
         Self { left, rest }
     }
 
     /// The value of the last header of this name, if it has one.
-    pub fn last(self, name: &str) -> Option<&'a [u8]> {
+    pub fn find_last(self, name: &str) -> Option<&'a [u8]> {
         self.filter(|(header, _)| *header == name).last().and_then(|(_, value)| value)
     }
 }
@@ -28,25 +28,24 @@ impl<'a> Iterator for Headers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let name = take_length(&mut self.rest)?? as usize;
-        let name = std::str::from_utf8(take(&mut self.rest, name)?).ok()?;
-        let value = match take_length(&mut self.rest)? {
-            Some(length) => Some(take(&mut self.rest, length as usize)?),
-            None => None,
+        let length = take_i32(&mut self.rest)?;
+        let name = std::str::from_utf8(take(&mut self.rest, length)?).ok()?;
+        let value = match take_i32(&mut self.rest)? {
+            -1 => None,
+            length => Some(take(&mut self.rest, length)?),
         };
         Some((name, value))
     }
 }
 
-/// A length, or the inner `None` for "absent"; the outer `None` where the bytes end.
-fn take_length(bytes: &mut &[u8]) -> Option<Option<u32>> {
-    let (length, rest) = bytes.split_first_chunk()?;
+fn take_i32(bytes: &mut &[u8]) -> Option<i32> {
+    let (number, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
-    Some(u32::try_from(i32::from_le_bytes(*length)).ok())
+    Some(i32::from_le_bytes(*number))
 }
 
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(length)?;
+fn take<'a>(bytes: &mut &'a [u8], length: i32) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
     *bytes = rest;
     Some(taken)
 }
@@ -75,9 +74,9 @@ mod tests {
         let bytes = push(Some(&bytes), "a", Some(b""));
         let headers = Headers::new(Some(&bytes));
         let expected: [(&str, Option<&[u8]>); 3] = [("a", Some(b"1")), ("b", None), ("a", Some(b""))];
-        assert_eq!(headers.collect::<Vec<_>>(), expected);
-        assert_eq!(headers.last("a"), Some(&b""[..]));
-        assert_eq!(headers.last("c"), None);
+        assert_eq!(headers.clone().collect::<Vec<_>>(), expected);
+        assert_eq!(headers.clone().find_last("a"), Some(&b""[..]));
+        assert_eq!(headers.find_last("c"), None);
     }
 
     #[test]

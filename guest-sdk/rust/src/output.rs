@@ -1,7 +1,7 @@
 //! What an operator emits.
 
 use crate::bindings::operator::wasmill::plugin::types::Batch;
-use crate::{Bytes, Call, Error, Message, Record, host};
+use crate::{Bytes, Call, Error, Message, Record, Result, host};
 
 /// An output of the operator other than the main one, made by [`Setup::output`](crate::Setup::output).
 ///
@@ -17,8 +17,8 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// What a call emits so far.
 ///
 /// ```
-/// # use wasmill_sdk::{Output, Port, Record};
-/// fn forward(record: Record<'_>, rejected: Port, out: &mut Output) {
+/// # use wasmill_sdk::{Output, Port, Record, Result};
+/// fn forward(record: Record<'_>, rejected: Port, out: &mut Output) -> Result<()> {
 ///     match record.value() {
 ///         Some(_) => out.emit(record),
 ///         None => out.emit_to(rejected, record.with_value("nothing")),
@@ -31,7 +31,6 @@ pub struct Output<'a> {
     call: &'a Call,
     input: &'a [u8],
     record: Option<Record<'a>>,
-    refusal: Option<Error>,
 }
 
 /// The columns of one output, kept from call to call for their memory.
@@ -48,19 +47,20 @@ pub(crate) struct Buffer {
 impl<'a> Output<'a> {
     pub(crate) fn new(buffers: &'a mut [Buffer], call: &'a Call, input: &'a [u8]) -> Self {
         buffers.iter_mut().for_each(Buffer::clear);
-        Self { buffers, call, input, record: None, refusal: None }
+        Self { buffers, call, input, record: None }
     }
 
     /// Emits to the main output. A [`Record`] is passed on as it is.
-    pub fn emit<'m>(&mut self, message: impl Into<Message<'m>>) {
-        self.emit_to(MAIN, message);
+    ///
+    /// It is a permanent error to emit another key than the record's own to an output that is declared to keep keys, and
+    /// a failure of the record to emit more than 2 GiB in a call.
+    pub fn emit<'m>(&mut self, message: impl Into<Message<'m>>) -> Result<()> {
+        self.push(MAIN, &message.into())
     }
 
-    /// Emits to a named output.
-    pub fn emit_to<'m>(&mut self, port: Port, message: impl Into<Message<'m>>) {
-        if let Err(error) = self.push(port, &message.into()) {
-            self.refusal.get_or_insert(error);
-        }
+    /// Emits to a named output, as [`emit`](Output::emit) does to the main one.
+    pub fn emit_to<'m>(&mut self, port: Port, message: impl Into<Message<'m>>) -> Result<()> {
+        self.push(port, &message.into())
     }
 
     /// The call that the record came by.
@@ -68,18 +68,19 @@ impl<'a> Output<'a> {
         self.call
     }
 
-    fn push(&mut self, port: Port, message: &Message<'_>) -> Result<(), Error> {
+    fn push(&mut self, port: Port, message: &Message<'_>) -> Result<()> {
         let missing = || Error::permanent(format!("emit: this operator has no output {}", port.0));
         let buffer = self.buffers.get_mut(port.0 as usize).ok_or_else(missing)?;
         let origin = self.record.map_or(0, |record| record.index);
         if buffer.keeps_keys && self.record.is_some_and(|record| record.key != message.key()) {
             let name = &buffer.name;
-            return Err(Error::Permanent(format!("output `{name}` is declared to keep keys, but was given another one")));
+            return Err(Error::Permanent(format!(
+                "output `{name}` is declared to keep keys, but was given another one"
+            )));
         }
-        for bytes in [&message.key, &message.value, &message.headers] {
-            let span = buffer.span(self.input, bytes.as_ref().map(Bytes::as_slice))?;
-            buffer.batch.spans.extend(span);
-        }
+        let mut span_of = |bytes: &Option<Bytes<'_>>| buffer.span(self.input, bytes.as_ref().map(Bytes::as_slice));
+        let spans = [span_of(&message.key)?, span_of(&message.value)?, span_of(&message.headers)?];
+        buffer.batch.spans.extend_from_slice(spans.as_flattened());
         buffer.batch.timestamps.push(message.timestamp.as_millis());
         buffer.origins.push(origin);
         Ok(())
@@ -91,22 +92,17 @@ impl<'a> Output<'a> {
         self.buffers.iter_mut().for_each(Buffer::mark);
     }
 
-    /// The record at hand is done: its output stays, or the first refusal is why it does not.
-    pub(crate) fn settle(&mut self) -> Result<(), Error> {
-        if let Some(error) = self.refusal.take() {
-            return Err(error);
-        }
+    /// The record at hand is done: its output stays.
+    pub(crate) fn settle(&mut self) {
         for (port, buffer) in self.buffers.iter_mut().enumerate() {
             if buffer.batch.data.len() > FLUSH_BYTES {
                 buffer.flush(port);
             }
         }
-        Ok(())
     }
 
     /// Takes back what the record at hand emitted.
     pub(crate) fn roll_back(&mut self) {
-        self.refusal = None;
         self.buffers.iter_mut().for_each(Buffer::roll_back);
     }
 
@@ -125,7 +121,7 @@ impl Buffer {
     }
 
     /// The offset and the length of bytes; those that lie in the call's input are not copied.
-    fn span(&mut self, input: &[u8], bytes: Option<&[u8]>) -> Result<[i32; 2], Error> {
+    fn span(&mut self, input: &[u8], bytes: Option<&[u8]>) -> Result<[i32; 2]> {
         let Some(bytes) = bytes else { return Ok([0, -1]) };
         let too_large = |_| Error::failure("emit: more than 2 GiB in one call");
         let length = i32::try_from(bytes.len()).map_err(too_large)?;

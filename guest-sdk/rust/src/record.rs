@@ -17,8 +17,7 @@ use crate::{Bytes, Error, Headers, Message, Result, Timestamp};
 ///
 /// fn by_shop(record: Record<'_>, out: &mut Output) -> Result<()> {
 ///     let order: Order = record.json()?;
-///     out.emit(record.with_key(order.shop).with_value(order.amount.to_string()));
-///     Ok(())
+///     out.emit(record.with_key(order.shop).with_value(order.amount.to_string()))
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +63,7 @@ impl<'a> Record<'a> {
 
     /// The value of the last header of this name.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers().last(name)
+        self.headers().find_last(name)
     }
 
     /// The key as text. A key that is absent or not UTF-8 is an error.
@@ -75,8 +74,7 @@ impl<'a> Record<'a> {
 
     /// The value as text. A value that is absent or not UTF-8 is an error.
     pub fn text(&self) -> Result<&'a str> {
-        std::str::from_utf8(self.present()?)
-            .map_err(|error| Error::Failure(format!("read the value as text: {error}")))
+        std::str::from_utf8(self.present()?).map_err(|error| Error::Failure(format!("read the value as text: {error}")))
     }
 
     /// The value, parsed as JSON. A value that is absent or does not parse is an error.

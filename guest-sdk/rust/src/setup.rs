@@ -10,32 +10,33 @@ use crate::bindings::operator::exports::wasmill::plugin::lifecycle::{
 };
 use crate::metric::{Counter, Gauge, Histogram};
 use crate::output::{Buffer, Port};
-use crate::state::{Declared, OrderedMap, Place, Single};
+use crate::state::{Declared, Older, OrderedMap, Place, Single};
 use crate::{Error, Result};
 
-/// Settings in, declarations out: what [`Transform::open`](crate::Transform::open) and
-/// [`Process::open`](crate::Process::open) are given.
+/// Settings in, declarations out: what [`Open::open`](crate::Open::open) is given.
 ///
 /// It is run on every new instance, and once more when a pipeline is deployed, to learn what the operator is. So it
 /// declares the same for the same settings, and does nothing else.
 ///
 /// ```
 /// use std::time::Duration;
-/// use wasmill_sdk::{Counter, Keys, Port, Result, Setup, Single};
+/// use wasmill_sdk::{Counter, Keys, Open, Port, Result, Setup, Single};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Settings { limit: u64 }
 ///
 /// struct Totals { limit: u64, total: Single<u64>, over: Port, seen: Counter }
 ///
-/// fn open(setup: &mut Setup) -> Result<Totals> {
-///     let Settings { limit } = setup.settings()?;
-///     Ok(Totals {
-///         limit,
-///         total: setup.state("total").ttl(Duration::from_secs(3600)).prefetched(),
-///         over: setup.output("over", Keys::Kept),
-///         seen: setup.counter("seen", "orders"),
-///     })
+/// impl Open for Totals {
+///     fn open(setup: &mut Setup) -> Result<Self> {
+///         let Settings { limit } = setup.settings()?;
+///         Ok(Self {
+///             limit,
+///             total: setup.state("total").ttl(Duration::from_secs(3600)).prefetched(),
+///             over: setup.output("over", Keys::Kept),
+///             seen: setup.counter("seen", "orders"),
+///         })
+///     }
 /// }
 /// ```
 #[derive(Debug)]
@@ -76,6 +77,11 @@ impl Setup {
     /// unknown settings if `T` has `#[serde(deny_unknown_fields)]`.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.settings).map_err(|error| Error::Permanent(format!("read the settings: {error}")))
+    }
+
+    /// Whether there are any settings. Not left to a parser, which would be most of the size of an operator without them.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.settings.contains(|c: char| !c.is_whitespace() && c != '{' && c != '}')
     }
 
     /// Declares an input by name. An operator that declares none has one, `in`.
@@ -162,7 +168,7 @@ pub struct StateSetup<'a, T> {
     name: String,
     ttl: Option<Duration>,
     encoding: u8,
-    older: Option<fn(u8, &[u8]) -> Result<T>>,
+    older: Option<Older<T>>,
 }
 
 impl<T> StateSetup<'_, T> {
@@ -181,7 +187,7 @@ impl<T> StateSetup<'_, T> {
     }
 
     /// How values of other encodings are read, by version and bytes. Without it meeting one is a permanent error.
-    pub fn older(mut self, read: fn(u8, &[u8]) -> Result<T>) -> Self {
+    pub fn older(mut self, read: Older<T>) -> Self {
         self.older = Some(read);
         self
     }
@@ -203,9 +209,10 @@ impl<T> StateSetup<'_, T> {
     }
 
     fn declare(self, kind: StateKind, prefetch: bool) -> Declared<T> {
-        let place = match prefetch {
-            true => Place::Cell(self.setup.prefetched()),
-            false => Place::Row(self.setup.info.states.len() as u32),
+        let place = if prefetch {
+            Place::Cell(self.setup.prefetched())
+        } else {
+            Place::Row(self.setup.info.states.len() as u32)
         };
         let ttl_ms = self.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         let (name, encoding) = (self.name, self.encoding);

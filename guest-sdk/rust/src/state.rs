@@ -19,13 +19,16 @@ pub(crate) use cells::Cells;
 
 use crate::{Error, Result};
 
+/// Reads a value of another encoding: its version, and its bytes.
+pub type Older<T> = fn(u8, &[u8]) -> Result<T>;
+
 /// What a handle knows of its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Declared<T> {
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) encoding: u8,
-    pub(crate) older: Option<fn(u8, &[u8]) -> Result<T>>,
+    pub(crate) older: Option<Older<T>>,
 }
 
 /// Where the host keeps a state during a call.

@@ -99,8 +99,7 @@ impl Alarms {
     }
 
     pub(crate) fn finish(self) {
-        for (domain, changes) in
-            [(Domain::EventTime, self.event_time), (Domain::ProcessingTime, self.processing_time)]
+        for (domain, changes) in [(Domain::EventTime, self.event_time), (Domain::ProcessingTime, self.processing_time)]
         {
             if !changes.at.is_empty() {
                 let ids = Blobs { spans: changes.spans, data: changes.data };

@@ -20,6 +20,8 @@ impl Timestamp {
     /// No time at all: the watermark before any record, the event time of a record without one. Before all others.
     pub const NONE: Self = Self(i64::MIN);
 
+    const LEAST: i64 = i64::MIN + 1;
+
     /// The time so many milliseconds after the Unix epoch, or before it where negative.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
@@ -54,7 +56,7 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, duration: Duration) -> Self {
-        if self.is_none() { self } else { Self(self.0.saturating_sub(millis(duration)).max(i64::MIN + 1)) }
+        if self.is_none() { self } else { Self(self.0.saturating_sub(millis(duration)).max(Self::LEAST)) }
     }
 }
 

@@ -1,32 +1,25 @@
 //! Stateless operators.
 
-use crate::{Output, Record, Result, Setup};
+use crate::{Open, Output, Record, Result};
 
 /// A stateless operator: one record in, any number out. Map, filter, flat-map, parse, route.
 ///
 /// ```
-/// use wasmill_sdk::{Output, Record, Result, Setup, Transform};
+/// use wasmill_sdk::{Output, Record, Result, Transform};
 ///
+/// #[derive(Default)]
 /// struct Shout;
 ///
 /// impl Transform for Shout {
-///     fn open(_: &mut Setup) -> Result<Self> {
-///         Ok(Self)
-///     }
-///
 ///     fn process(&mut self, record: Record<'_>, out: &mut Output) -> Result<()> {
-///         out.emit(record.with_value(record.text()?.to_uppercase()));
-///         Ok(())
+///         out.emit(record.with_value(record.text()?.to_uppercase()))
 ///     }
 /// }
 ///
 /// wasmill_sdk::export!(transform Shout);
 /// # fn main() {}
 /// ```
-pub trait Transform: Sized {
-    /// Reads the settings and declares outputs and metrics. Any error is permanent.
-    fn open(setup: &mut Setup) -> Result<Self>;
-
+pub trait Transform: Open {
     /// Handles one record. On an error nothing that was emitted for it stays.
     ///
     /// What `self` remembers is a cache: the host may drop an instance between any two calls.

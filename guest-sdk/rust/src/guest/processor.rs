@@ -1,13 +1,13 @@
 use std::collections::HashSet;
 
-use super::{Open, failure};
+use super::failure;
 use crate::bindings::operator::wasmill::plugin::types::{
     Batch, Blobs, CallInfo, Error as CallError, Failure, KeyedOutcome, Slots,
 };
 use crate::bindings::processor::wasmill::plugin::timers;
 use crate::output::{Buffer, Output};
 use crate::state::Cells;
-use crate::{Call, Context, Process, Record, Result, Setup, Timer};
+use crate::{Call, Context, Open, Process, Record, Result, Setup, Timer};
 
 /// An open [`Process`] operator.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl<T: Process> Open for Processor<T> {
 impl<T: Process> Processor<T> {
     /// Answers `processor.process`.
     pub fn process(&mut self, info: CallInfo, records: &Batch, state: &Slots) -> Result<KeyedOutcome, CallError> {
-        self.each(info, records, state, |operator, record, cx| operator.process(record, cx))
+        self.each(info, records, state, T::process)
     }
 
     /// Answers `processor.on-timers`.
@@ -37,9 +37,7 @@ impl<T: Process> Processor<T> {
         timers: &Batch,
         state: &Slots,
     ) -> Result<KeyedOutcome, CallError> {
-        self.each(info, timers, state, |operator, record, cx| {
-            operator.on_timer(Timer::new(domain.into(), record), cx)
-        })
+        self.each(info, timers, state, |operator, record, cx| operator.on_timer(Timer::new(domain.into(), record), cx))
     }
 
     fn each(
@@ -61,12 +59,14 @@ impl<T: Process> Processor<T> {
                 continue;
             }
             cx.begin(record, *slot as usize);
-            let handled = handle(&mut self.operator, record, &mut cx).and_then(|()| cx.out.settle());
-            if let Err(error) = handled {
-                failures.push(failure(&record, error)?);
-                cx.out.roll_back();
-                if cx.changed() {
-                    spoilt.insert(*slot);
+            match handle(&mut self.operator, record, &mut cx) {
+                Ok(()) => cx.out.settle(),
+                Err(error) => {
+                    failures.push(failure(&record, error)?);
+                    cx.out.roll_back();
+                    if cx.changed() {
+                        spoilt.insert(*slot);
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
-use super::{Open, failure};
+use super::failure;
 use crate::bindings::operator::wasmill::plugin::types::{Batch, CallInfo, Error as CallError, Outcome};
 use crate::output::{Buffer, Output};
-use crate::{Call, Record, Result, Setup, Transform};
+use crate::{Call, Open, Record, Result, Setup, Transform};
 
 /// An open [`Transform`] operator.
 #[derive(Debug)]
@@ -24,9 +24,12 @@ impl<T: Transform> Transformer<T> {
         let mut failures = Vec::new();
         for record in Record::all(records) {
             out.begin(record);
-            if let Err(error) = self.operator.process(record, &mut out).and_then(|()| out.settle()) {
-                failures.push(failure(&record, error)?);
-                out.roll_back();
+            match self.operator.process(record, &mut out) {
+                Ok(()) => out.settle(),
+                Err(error) => {
+                    failures.push(failure(&record, error)?);
+                    out.roll_back();
+                }
             }
         }
         out.finish();

@@ -10,7 +10,7 @@ pub(crate) struct Cells<'a> {
     states: usize,
     /// Index in `spans` of each cell's new value, where it has one.
     change_of: Vec<Option<usize>>,
-    cells: Vec<u32>,
+    changed: Vec<u32>,
     spans: Vec<i32>,
     data: Vec<u8>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Cells<'a> {
 impl<'a> Cells<'a> {
     pub(crate) fn new(slots: &'a Slots, states: usize) -> Self {
         let change_of = vec![None; slots.values.spans.len() / 2];
-        Self { values: &slots.values, states, change_of, cells: Vec::new(), spans: Vec::new(), data: Vec::new() }
+        Self { values: &slots.values, states, change_of, changed: Vec::new(), spans: Vec::new(), data: Vec::new() }
     }
 
     pub(crate) fn get(&self, slot: usize, state: usize) -> Option<&[u8]> {
@@ -65,7 +65,7 @@ impl<'a> Cells<'a> {
     fn span(&mut self, slot: usize, state: usize) -> Option<&mut [i32; 2]> {
         let cell = slot * self.states + state;
         let change = *self.change_of.get_mut(cell)?.get_or_insert_with(|| {
-            self.cells.push(cell as u32);
+            self.changed.push(cell as u32);
             self.spans.extend([0, -1]);
             self.spans.len() - 2
         });
@@ -74,7 +74,7 @@ impl<'a> Cells<'a> {
 
     pub(crate) fn finish(self) -> KeyedOutcome {
         let values = Blobs { spans: self.spans, data: self.data };
-        KeyedOutcome { failures: Vec::new(), cells: self.cells, values }
+        KeyedOutcome { failures: Vec::new(), cells: self.changed, values }
     }
 }
 

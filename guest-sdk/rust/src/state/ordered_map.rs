@@ -78,6 +78,8 @@ impl<T: Value> OrderedMap<T> {
     fn entries(&self, found: &Blobs) -> Result<Vec<(Vec<u8>, T)>> {
         let part = |offset, length| bytes(&found.data, offset, length).unwrap_or_default();
         let pairs = found.spans.chunks_exact(4);
-        pairs.map(|spans| Ok((part(spans[0], spans[1]).to_vec(), self.declared.read(part(spans[2], spans[3]))?))).collect()
+        pairs
+            .map(|spans| Ok((part(spans[0], spans[1]).to_vec(), self.declared.read(part(spans[2], spans[3]))?)))
+            .collect()
     }
 }

@@ -29,6 +29,13 @@ impl<T: Value> Single<T> {
         }
     }
 
+    /// Stores what `change` makes of the value of the context's key, and returns it.
+    pub fn update(&self, cx: &mut Context<'_>, change: impl FnOnce(Option<T>) -> T) -> Result<T> {
+        let value = change(self.get(cx)?);
+        self.put(cx, &value)?;
+        Ok(value)
+    }
+
     /// Forgets the value of the context's key.
     pub fn delete(&self, cx: &mut Context<'_>) {
         cx.change();

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Timestamp};
 
 /// A type whose values can be stored: as raw bytes, as a number, or by serde as [`Json`].
 ///
@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// | `bool` | one byte, 0 or 1 |
 /// | `String` | UTF-8 |
 /// | `Vec<u8>` | as they are |
+/// | [`Timestamp`] | milliseconds since the Unix epoch, as an `i64` |
 /// | `()` | none |
 /// | `Json<T>` | JSON |
 ///
@@ -77,6 +78,16 @@ impl Value for Vec<u8> {
     }
 }
 
+impl Value for Timestamp {
+    fn encode(&self, bytes: &mut Vec<u8>) -> Result<()> {
+        self.as_millis().encode(bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        i64::decode(bytes).map(Self::from_millis)
+    }
+}
+
 impl Value for () {
     fn encode(&self, _: &mut Vec<u8>) -> Result<()> {
         Ok(())
@@ -135,6 +146,7 @@ mod tests {
         round_trips("text".to_owned());
         round_trips(vec![0u8, 255]);
         round_trips(());
+        round_trips(Timestamp::from_millis(-1));
         round_trips(Json(vec![Some(1), None]));
     }
 
