@@ -1,7 +1,10 @@
 //! The command line.
 
+pub mod check;
 pub mod consume;
 pub mod produce;
+pub mod run;
+pub mod signals;
 pub mod topics;
 
 use std::io::{self, ErrorKind};

@@ -5,6 +5,7 @@
 //! <data-dir>/format      "wasmill data 1"
 //! <data-dir>/log/        the embedded log, and log.synced beside it
 //! <data-dir>/log.sock    where a running process serves the log
+//! <data-dir>/plugins/    compiled plugins
 //! <data-dir>/store/      rows of stateful operators, a cache of the changelogs
 //! ```
 
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 const FORMAT: u32 = 1;
+/// What [`DataDir::empty`] leaves.
+const KEPT: [&str; 3] = ["lock", "format", "plugins"];
 const FORMAT_PREFIX: &str = "wasmill data ";
 
 /// Why a data directory cannot be used.
@@ -90,6 +93,21 @@ impl DataDir {
             Err(error) => return Err(failed("read its format")(error)),
         }
         Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// Removes all that is in it but compiled plugins, which depend on nothing else.
+    pub fn empty(&self) -> Result<(), DataDirError> {
+        let failed = |source| DataDirError::Io { path: self.path.clone(), doing: "empty it", source };
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if KEPT.iter().any(|kept| entry.file_name() == *kept) {
+                continue;
+            }
+            let is_dir = entry.file_type().map_err(failed)?.is_dir();
+            let removed = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            removed.map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// The directory that commands use when none is given: the only one under `base`.

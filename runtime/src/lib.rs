@@ -1,12 +1,15 @@
 //! Wasmill, a stream processor whose operators are WebAssembly plugins.
 
 pub mod broker;
+pub mod build;
 pub mod cli;
 pub mod control;
 pub mod data_dir;
 pub mod embedded;
 pub mod lines;
+pub mod node;
 pub mod partitioner;
 pub mod pipeline;
+pub mod plugin;
 pub mod store;
 pub mod topology;

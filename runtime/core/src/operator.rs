@@ -18,6 +18,13 @@ pub enum Role {
     Process,
 }
 
+impl Role {
+    /// Whether all records of a key must come to one task.
+    pub const fn is_keyed(self) -> bool {
+        matches!(self, Self::Process)
+    }
+}
+
 /// How the values of a state are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StateKind {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmill_core::port::{ChangelogId, Fault};
+use wasmill_core::port::{ChangelogId, Fault, Visit};
 use wasmill_core::record::{Offset, Partition};
 
 use super::catalog::{Kind, Topic};
@@ -45,7 +45,7 @@ impl wasmill_core::port::Changelog for Changelog {
         partition: Partition,
         from: Offset,
         end: Offset,
-        visit: &mut dyn FnMut(Offset, &[u8], Option<&[u8]>),
+        visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
         let topic = self.topic(changelog)?;
         let next = self.log.read(&topic, partition, from, Some(end), &mut |offset, message| {

@@ -106,6 +106,11 @@ impl wasmill_core::port::Source for Source {
         }
     }
 
+    fn idle(&mut self, wait: Duration) -> Result<(), Fault> {
+        std::thread::sleep(wait);
+        Ok(())
+    }
+
     fn start(&mut self, task: TaskId, input: u32) -> Result<Offset, Fault> {
         let (topic, start, _) = self.topic(task, input)?;
         if task.partition.0 >= topic.partitions {

@@ -99,7 +99,7 @@ impl Assembler<'_> {
             let output = usize::try_from(node.limits.output).unwrap_or(usize::MAX);
             draft.nodes.push(Node {
                 operator: node.operator.clone(),
-                plugin: placed.digest(),
+                plugin: format!("sha256:{}", placed.digest()),
                 changelog,
                 outputs,
                 on_error: self.on_error(node.on_error),

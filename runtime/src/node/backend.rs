@@ -6,6 +6,7 @@ use anyhow::Result;
 use wasmill_core::record::{Offset, Partition};
 use wasmill_core::worker::Ports;
 
+use crate::broker::Broker;
 use crate::embedded::Stops;
 use crate::topology::Topology;
 
@@ -38,4 +39,10 @@ pub trait Backend: Send + Sync {
 
     /// The ports of a worker. Called on the worker's thread.
     fn ports(&self, worker: usize, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Ports>;
+
+    /// The log as commands see it, for feeding and printing.
+    fn broker(&self) -> Result<Box<dyn Broker + Send>>;
+
+    /// Makes all that was committed safe from a power cut.
+    fn finish(&self) -> Result<()>;
 }

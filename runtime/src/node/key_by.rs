@@ -92,7 +92,7 @@ mod tests {
         let headers = encode_headers([("h", Some(&b"1"[..]))]);
         let mut records = Batch::default();
         for (value, headers) in [
-            (Some(&br#"{"shop":"Zürich"}"#[..]), Some(&headers[..])),
+            (Some(r#"{"shop":"Zürich"}"#.as_bytes()), Some(&headers[..])),
             (Some(b"{}"), None),
             (None, None),
             (Some(br#"{"shop":7}"#), None),

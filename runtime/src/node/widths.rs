@@ -81,10 +81,11 @@ impl Widths {
     fn stages(&mut self, plan: &Plan) -> Result<()> {
         let mut left: Vec<usize> = (0..plan.stages.len()).collect();
         while !left.is_empty() {
-            let ready = left.iter().position(|&index| self.is_known(plan, &plan.stages[index]));
-            let Some(index) = ready.map(|at| left.remove(at)) else {
-                bail!("the stages of {} feed each other in a circle", plan.pipeline);
-            };
+            // Stages may feed each other: then the width comes from those inputs that are known.
+            let known = |index: &usize| self.is_known(plan, &plan.stages[*index]);
+            let begun = |index: &usize| self.is_begun(&plan.stages[*index]);
+            let ready = left.iter().position(known).or_else(|| left.iter().position(begun));
+            let index = left.remove(ready.unwrap_or_default());
             let stage = &plan.stages[index];
             self.stages[index] = self.width(stage)?;
             for topic in &plan.topics {
@@ -115,10 +116,14 @@ impl Widths {
         })
     }
 
+    fn is_begun(&self, stage: &Stage) -> bool {
+        stage.inputs.iter().flat_map(|input| &input.topics).any(|topic| self.topic(topic) > 0)
+    }
+
     fn width(&self, stage: &Stage) -> Result<u32> {
         let topics = || stage.inputs.iter().flat_map(|input| &input.topics);
         let widest = topics().map(|topic| self.topic(topic)).max().unwrap_or(1).max(1);
-        if stage.keyed && topics().any(|topic| self.topic(topic) != widest) {
+        if stage.keyed && topics().any(|topic| ![0, widest].contains(&self.topic(topic))) {
             let each: Vec<_> = topics().map(|topic| format!("{topic} has {}", self.topic(topic))).collect();
             bail!(
                 "the inputs of stage {} must have the same number of partitions, because it is keyed: {}; \

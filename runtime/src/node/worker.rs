@@ -68,7 +68,7 @@ impl Board {
         Arc::new(Self { statuses: Mutex::new(vec![Status::default(); workers]), changed: Condvar::new() })
     }
 
-    fn update(&self, worker: usize, change: impl FnOnce(&mut Status)) {
+    fn update(&self, worker: usize, change: &mut dyn FnMut(&mut Status)) {
         let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(status) = statuses.get_mut(worker) {
             change(status);
@@ -126,16 +126,19 @@ pub struct Job {
 }
 
 /// Starts a worker without tasks.
-pub fn spawn(job: Arc<Job>, worker: usize, board: Arc<Board>) -> Result<Handle> {
+///
+/// `place` is its place on the board.
+pub fn spawn(job: Arc<Job>, worker: usize, place: usize, board: Arc<Board>) -> Result<Handle> {
     let (commands, inbox) = channel();
     let name = format!("{}/{worker}", job.pipeline);
     let thread = std::thread::Builder::new()
         .name(name)
         .spawn(move || {
-            let ended = run(&job, worker, &inbox, &board);
-            board.update(worker, |status| {
+            let ended = run(&job, worker, &inbox, |change| board.update(place, change));
+            let failed = ended.err().map(|error| format!("{error:#}"));
+            board.update(place, &mut |status| {
                 status.ended = true;
-                status.failed = ended.err().map(|error| format!("{error:#}"));
+                status.failed.clone_from(&failed);
             });
         })
         .context("cannot start a worker's thread")?;
@@ -148,11 +151,16 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, board: &Board) -> Result<()> {
+fn run(
+    job: &Job,
+    worker: usize,
+    inbox: &Receiver<Command>,
+    tell: impl Fn(&mut dyn FnMut(&mut Status)),
+) -> Result<()> {
     let ports = job.backend.ports(worker, &job.pipeline, &job.assembly.topology, &job.stops)?;
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators());
     let mut running = worker::Worker::new(ports, stages, operators, job.bounds, 1);
-    let pipeline = job.pipeline.as_str();
+    let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
     loop {
         match inbox.try_recv() {
             Ok(Command::Acquire(tasks)) => running.acquire(&tasks, now())?,
@@ -163,14 +171,14 @@ fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, board: &Board) -> Re
             }
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 running.seal(now())?;
-                publish(&mut running, pipeline, worker, board);
+                publisher.publish(&mut running);
                 return Ok(());
             }
             Err(TryRecvError::Empty) => {
-                running.step(now(), WAIT).map_err(|fault| failed(pipeline, &fault))?;
+                running.step(now(), WAIT).map_err(|fault| failed(&job.pipeline, &fault))?;
             }
         }
-        publish(&mut running, pipeline, worker, board);
+        publisher.publish(&mut running);
     }
 }
 
@@ -178,21 +186,32 @@ fn failed(pipeline: &str, fault: &Fault) -> anyhow::Error {
     anyhow::anyhow!("pipeline {pipeline} stopped: {fault}")
 }
 
-fn publish(running: &mut worker::Worker, pipeline: &str, worker: usize, board: &Board) {
-    let events = running.take_events();
-    let quiet = running.is_quiet();
-    if events.is_empty() && !quiet {
-        return;
-    }
-    board.update(worker, |status| {
-        for event in events {
-            note(status, event, pipeline, worker);
+/// Tells what a worker did, when there is something to tell.
+struct Publisher<'a, F> {
+    pipeline: &'a str,
+    worker: usize,
+    tell: F,
+    quiet: bool,
+}
+
+impl<F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'_, F> {
+    fn publish(&mut self, running: &mut worker::Worker) {
+        let mut events = running.take_events();
+        let quiet = running.is_quiet();
+        if events.is_empty() && !quiet && !self.quiet {
+            return;
         }
-        status.tasks = running.tasks().count();
-        status.quiet = quiet;
-        status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
-        status.rejected = running.tasks().map(|task| (task.id(), task.rejected())).collect();
-    });
+        self.quiet = quiet;
+        (self.tell)(&mut |status| {
+            for event in events.drain(..) {
+                note(status, event, self.pipeline, self.worker);
+            }
+            status.tasks = running.tasks().count();
+            status.quiet = quiet;
+            status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
+            status.rejected = running.tasks().map(|task| (task.id(), task.rejected())).collect();
+        });
+    }
 }
 
 fn note(status: &mut Status, event: Event, pipeline: &str, worker: usize) {

@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use wasmill_core::operator::{Declaration, Role};
+
 use super::{
     error::{Errors, Kind, Report},
     graph::{EventTime, Graph, Limits, Plugin, Retry},
@@ -15,11 +17,9 @@ use super::{
     spec::{Create, Format, Guarantee, OnError, Start},
 };
 
-mod declaration;
 mod ports;
 mod stages;
 
-pub use declaration::{Declaration, Metric, MetricKind, Port, Role, State, StateKind};
 
 /// The cluster's name where none is given.
 pub const DEFAULT_CLUSTER: &str = "wasmill";

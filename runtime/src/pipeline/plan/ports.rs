@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Declaration;
+use wasmill_core::operator::Declaration;
+
 use crate::pipeline::{
     error::{Kind, Report, Reported},
     graph::{Graph, Operator, Output, Upstream},

@@ -5,11 +5,13 @@ use std::{
     fmt::{self, Write},
 };
 
+use wasmill_core::operator::{Declaration, OutputDeclaration, Role, StateDeclaration, StateKind};
+
 use super::{check, read};
 use crate::pipeline::{
     Plan,
     key::Key,
-    plan::{Declaration, Edge, InputKind, Port, Purpose, Role, Stage, State, StateKind},
+    plan::{Edge, InputKind, Purpose, Stage},
 };
 
 /// A plugin told by its file's name: `process`, then `-in` and `-out` with names; a `!` behind an output says that it
@@ -31,11 +33,11 @@ fn declaration(path: &str) -> Declaration {
             Some(("in", name)) => declaration.inputs.push(name.to_owned()),
             Some(("out", name)) => {
                 let port = name.trim_end_matches('!').to_owned();
-                declaration.outputs.push(Port { name: port, keeps_keys: !name.ends_with('!') });
+                declaration.outputs.push(OutputDeclaration { name: port, keeps_keys: !name.ends_with('!') });
             }
             _ => {
                 let kind = StateKind::Single;
-                declaration.states.push(State { name: part.to_owned(), kind, prefetch: true, ttl: None, encoding: 0 });
+                declaration.states.push(StateDeclaration { name: part.to_owned(), kind, prefetch: true, ttl: None, encoding: 0 });
             }
         }
     }

@@ -1,0 +1,200 @@
+//! `wasmill run`: runs pipelines in the foreground.
+
+mod feed;
+mod output;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use self::feed::Feed;
+use self::output::{Printer, Top};
+use super::signals::Signals;
+use crate::data_dir::DataDir;
+use crate::node::backend::Backend;
+use crate::node::embedded::{Embedded, StoreKind};
+use crate::node::plugins::Plugins;
+use crate::node::running::{Prepared, Running, Settings, Totals};
+use crate::pipeline::{self, Graph};
+use crate::plugin::Placed;
+
+/// How often it is looked whether all is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Run pipelines in the foreground, on the log in this process
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    wasmill run examples/word-count --until-end --top counts=10\n  \
+    wasmill run pipeline.yaml --feed orders=orders.jsonl --print revenue\n  \
+    tail -f access.log | wasmill run . --feed lines=-")]
+pub struct Args {
+    /// Pipeline files, or directories that hold a pipeline.yaml
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub pipelines: Vec<PathBuf>,
+    /// First write a file to a source's topic; `-` is standard input
+    #[arg(long, value_name = "SOURCE=FILE")]
+    pub feed: Vec<Feed>,
+    /// Print what arrives at a sink
+    #[arg(long, value_name = "SINK")]
+    pub print: Vec<String>,
+    /// At the end print the N greatest last values of a sink
+    #[arg(long, value_name = "SINK=N")]
+    pub top: Vec<Top>,
+    /// Stop when all input that is there, and what comes of it, is processed and committed
+    #[arg(long)]
+    pub until_end: bool,
+    /// Where the log and the rows are kept [default: .wasmill/<first pipeline>]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Start over: forget all that is in the data directory
+    #[arg(long)]
+    pub fresh: bool,
+    /// Where rows are kept
+    #[arg(long, default_value = "sled")]
+    pub store: StoreKind,
+    /// Worker threads of each pipeline [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// First part of the names of all topics that belong to the pipelines
+    #[arg(long, value_name = "NAME", default_value = pipeline::plan::DEFAULT_CLUSTER)]
+    pub cluster: String,
+}
+
+/// Runs the pipelines until they are done, or a signal comes.
+pub fn run(args: &Args, signals: &Signals) -> Result<()> {
+    let graphs = args.pipelines.iter().map(|path| load(path)).collect::<Result<Vec<_>>>()?;
+    check_names(&graphs)?;
+    feed::check(&args.feed, &graphs)?;
+    output::check(args.print.iter().map(String::as_str).chain(args.top.iter().map(Top::sink)), &graphs)?;
+    let data_dir = data_dir(args, &graphs)?;
+    if args.fresh {
+        start_over(&data_dir)?;
+    }
+    let dir = DataDir::open(&data_dir)?;
+    let mut plugins = Plugins::new(&data_dir.join("plugins"))?;
+    let placed = graphs.iter().map(|graph| plugins.place(graph)).collect::<Result<Vec<_>>>()?;
+    let backend: Arc<dyn Backend> = Arc::new(Embedded::open(dir, args.store)?);
+    let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir };
+    session.run(placed, signals)
+}
+
+/// Reads a pipeline file, and tells what in it is hardly meant.
+pub fn load(path: &Path) -> Result<Graph> {
+    let graph = pipeline::load(path)?;
+    for warning in graph.warnings() {
+        eprintln!("{warning}");
+    }
+    Ok(graph)
+}
+
+fn check_names(graphs: &[Graph]) -> Result<()> {
+    let mut names = BTreeMap::new();
+    for graph in graphs {
+        if let Some(other) = names.insert(graph.name(), graph.file()) {
+            bail!(
+                "{} and {} are both named {}: pipelines that run together need different names",
+                other.display(),
+                graph.file().display(),
+                graph.name()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn data_dir(args: &Args, graphs: &[Graph]) -> Result<PathBuf> {
+    match (&args.data_dir, graphs.first()) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(first)) => Ok(Path::new(super::BASE).join(first.name())),
+        (None, None) => bail!("no pipeline was given"),
+    }
+}
+
+/// Removes what is in a data directory that nobody uses. Compiled plugins stay: they do not depend on it.
+fn start_over(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let dir = DataDir::open(path)?;
+    dir.empty().with_context(|| format!("cannot start over in {}", path.display()))
+}
+
+/// Pipelines with all that they need to run.
+struct Session<'a> {
+    args: &'a Args,
+    graphs: &'a [Graph],
+    backend: Arc<dyn Backend>,
+    data_dir: &'a Path,
+}
+
+impl Session<'_> {
+    fn run(&self, placed: Vec<BTreeMap<String, Placed>>, signals: &Signals) -> Result<()> {
+        let started = Instant::now();
+        let fed = feed::feed(self.backend.as_ref(), &self.args.feed, self.graphs)?;
+        let prepared = self.graphs.iter().zip(&placed);
+        let prepared = prepared
+            .map(|(graph, placed)| Prepared::new(graph, placed, &self.args.cluster, self.backend.as_ref()))
+            .collect::<Result<Vec<_>>>()?;
+        let workers = self.args.workers.map_or_else(processors, usize::from);
+        let settings = Settings { workers, until_end: self.args.until_end };
+        let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
+        let running = Running::start(self.backend.clone(), prepared, settings)?;
+        if !self.args.until_end {
+            eprintln!("running {}; stop it with Ctrl-C", self.names());
+        }
+        let watched = self.watch(&running, &mut printer, signals);
+        let totals = running.stop();
+        watched?;
+        let totals = totals?;
+        printer.print(&mut io::stdout().lock())?;
+        for top in &self.args.top {
+            top.print(self.backend.as_ref(), self.graphs, &mut io::stdout().lock())?;
+        }
+        self.summarize(&totals, fed, started.elapsed());
+        Ok(())
+    }
+
+    fn names(&self) -> String {
+        self.graphs.iter().map(Graph::name).collect::<Vec<_>>().join(", ")
+    }
+
+    fn watch(&self, running: &Running, printer: &mut Printer, signals: &Signals) -> Result<()> {
+        loop {
+            running.wait(LOOK);
+            running.check()?;
+            printer.print(&mut io::stdout().lock())?;
+            if signals.stop() || (self.args.until_end && running.is_done()?) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn summarize(&self, totals: &Totals, fed: u64, took: Duration) {
+        let mut err = io::stderr().lock();
+        let Totals { records, epochs, rejected, .. } = *totals;
+        let line = if records == 0 {
+            format!(
+                "nothing new: all {} input was processed before; start over with --fresh, or feed more with --feed",
+                self.names()
+            )
+        } else {
+            let rate = records as f64 / took.as_secs_f64().max(0.001);
+            let seconds = took.as_secs_f64();
+            format!("{records} records in {epochs} epochs and {seconds:.1} s, {rate:.0} records/s")
+        };
+        let rejected = if rejected > 0 { format!("; {rejected} records failed so far, see the dead letters") } else { String::new() };
+        // Who closed standard error does not want to know.
+        let _ = writeln!(err, "{line}{rejected}");
+        if fed == 0 && records == 0 {
+            let _ = writeln!(err, "the log is in {}", self.data_dir.display());
+        }
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

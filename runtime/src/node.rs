@@ -1,0 +1,10 @@
+//! Pipelines on this node: plans put together with their plugins, workers, and the log that they run on.
+
+pub mod assembly;
+pub mod backend;
+pub mod embedded;
+mod key_by;
+pub mod plugins;
+pub mod running;
+pub mod widths;
+pub mod worker;

@@ -1,0 +1,116 @@
+//! Pipelines on the log in this process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use tracing::warn;
+use wasmill_core::port;
+use wasmill_core::record::{Offset, Partition};
+use wasmill_core::worker::Ports;
+
+use super::backend::{Backend, TopicKind};
+use crate::broker::Broker;
+use crate::data_dir::DataDir;
+use crate::embedded::{Changelog, Kind, Log, Server, Sink, Source, Stops, Tasks};
+use crate::store::{memory, sled};
+use crate::topology::Topology;
+
+/// Where rows are kept on this node.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub enum StoreKind {
+    /// In memory; read from the changelogs at every start
+    Memory,
+    /// In a sled database in the data directory
+    #[default]
+    Sled,
+}
+
+/// The stores of this process.
+#[derive(Clone)]
+pub enum StoreBackend {
+    /// In memory.
+    Memory,
+    /// In a database.
+    Sled(sled::Database),
+}
+
+impl StoreBackend {
+    /// Opens the stores of a data directory.
+    pub fn open(kind: StoreKind, dir: &DataDir) -> Result<Self> {
+        match kind {
+            StoreKind::Memory => Ok(Self::Memory),
+            StoreKind::Sled => {
+                let (database, removed) = sled::Database::open(&dir.store(), sled::CACHE)?;
+                if let Some(reason) = removed {
+                    warn!(reason, "the store was damaged and was removed: its rows are read from the changelogs");
+                }
+                Ok(Self::Sled(database))
+            }
+        }
+    }
+
+    /// The stores of a pipeline.
+    pub fn stores(&self, topology: &Arc<Topology>) -> Box<dyn port::Stores> {
+        match self {
+            Self::Memory => Box::new(memory::Stores::new(topology.clone())),
+            Self::Sled(database) => Box::new(database.stores(topology.clone())),
+        }
+    }
+}
+
+/// The embedded log as what pipelines run on.
+pub struct Embedded {
+    log: Log,
+    /// Behind a lock because a handle of sled's is for one thread at a time; each worker gets its own.
+    stores: Mutex<StoreBackend>,
+    _server: Server,
+}
+
+impl Embedded {
+    /// Opens the log and the stores of a data directory, and serves the log to other commands.
+    pub fn open(dir: DataDir, store: StoreKind) -> Result<Self> {
+        let stores = StoreBackend::open(store, &dir)?;
+        let log = Log::open(dir)?;
+        let server = Server::start(log.clone())?;
+        Ok(Self { log, stores: Mutex::new(stores), _server: server })
+    }
+}
+
+impl Backend for Embedded {
+    fn partitions(&self, topic: &str) -> Result<Option<u32>> {
+        Ok(self.log.topics().iter().find(|there| *there.name == *topic).map(|there| there.partitions))
+    }
+
+    fn create(&self, topic: &str, kind: TopicKind, partitions: u32, _: Option<u16>) -> Result<()> {
+        let kind = if kind == TopicKind::Changelog { Kind::Changelog } else { Kind::Records };
+        self.log.create_topic(topic, partitions, kind)?;
+        Ok(())
+    }
+
+    fn makes_topics(&self) -> bool {
+        true
+    }
+
+    fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {
+        Ok(self.log.end(&self.log.topic(topic)?, partition)?)
+    }
+
+    fn ports(&self, worker: usize, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Ports> {
+        let (log, id) = (|| self.log.clone(), format!("{pipeline}/{worker}"));
+        Ok(Ports {
+            source: Box::new(Source::new(log(), topology.clone(), stops.clone())),
+            sink: Box::new(Sink::new(log(), topology.clone(), &id, false)),
+            tasks: Box::new(Tasks::new(log(), topology.clone(), &id)),
+            changelog: Box::new(Changelog::new(log(), topology.clone())),
+            stores: self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(topology),
+        })
+    }
+
+    fn broker(&self) -> Result<Box<dyn Broker + Send>> {
+        Ok(Box::new(self.log.clone()))
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(self.log.sync()?)
+    }
+}

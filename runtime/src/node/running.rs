@@ -1,0 +1,239 @@
+//! Pipelines that run: their workers, and whether they are done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use wasmill_core::commit::Bounds;
+use wasmill_core::record::{Partition, TaskId};
+
+use super::assembly::Assembly;
+use super::backend::Backend;
+use super::plugins::declarations;
+use super::widths::Widths;
+use super::worker::{Board, Command, Handle, Job, Status, spawn};
+use crate::embedded::Stops;
+use crate::pipeline::plan::{InputKind, Plan};
+use crate::pipeline::Graph;
+use crate::plugin::Placed;
+
+/// A pipeline that can be started.
+pub struct Prepared {
+    plan: Plan,
+    widths: Widths,
+    assembly: Arc<Assembly>,
+}
+
+impl Prepared {
+    /// Plans a pipeline, and makes the topics that it needs.
+    pub fn new(
+        graph: &Graph,
+        placed: &BTreeMap<String, Placed>,
+        cluster: &str,
+        backend: &dyn Backend,
+    ) -> Result<Self> {
+        let plan = Plan::new(graph, &declarations(placed), cluster)?;
+        let widths = Widths::settle(&plan, backend)?;
+        let assembly = Arc::new(Assembly::new(&plan, &widths, placed)?);
+        Ok(Self { plan, widths, assembly })
+    }
+
+    /// The topics that it writes for others to read.
+    fn writes(&self) -> impl Iterator<Item = &str> {
+        let sinks = self.plan.sinks.iter().map(|sink| sink.topic.as_str());
+        sinks.chain([self.plan.dead_letters.as_str()])
+    }
+
+    /// The inputs of all tasks with their topics. An input that has no partition for a task has no part in it.
+    fn inputs(&self) -> impl Iterator<Item = (TaskId, u32, &str)> {
+        self.assembly.tasks.iter().flat_map(move |&task| {
+            let inputs = self.assembly.topology.inputs.get(usize::from(task.stage)).into_iter().flatten();
+            inputs.zip(0..).filter_map(move |(input, index)| {
+                let there = task.partition.0 < self.widths.topic(&input.topic);
+                there.then_some((task, index, input.topic.as_str()))
+            })
+        })
+    }
+
+    /// Where its sources end now, but for those that the pipelines themselves write.
+    fn stops(&self, backend: &dyn Backend, written: &BTreeSet<&str>) -> Result<Stops> {
+        let mut stops = Stops::new();
+        for (task, input, topic) in self.inputs() {
+            let own = self.assembly.topology.inputs[usize::from(task.stage)][input as usize].repartition;
+            if !own && !written.contains(topic) {
+                stops.insert((task, input), backend.end(topic, task.partition)?);
+            }
+        }
+        Ok(stops)
+    }
+
+    /// The stages that read a source.
+    fn entries(&self) -> impl Iterator<Item = u16> {
+        let reads = |stage: &crate::pipeline::plan::Stage| {
+            stage.inputs.iter().any(|input| matches!(input.kind, InputKind::Source { .. }))
+        };
+        self.plan.stages.iter().zip(0..).filter(move |(stage, _)| reads(stage)).map(|(_, index)| index)
+    }
+}
+
+/// How pipelines are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Workers of each pipeline.
+    pub workers: usize,
+    /// Whether to read only what is there now.
+    pub until_end: bool,
+}
+
+/// Pipelines that run.
+pub struct Running {
+    backend: Arc<dyn Backend>,
+    pipelines: Vec<Pipeline>,
+    workers: Vec<Handle>,
+    board: Arc<Board>,
+}
+
+struct Pipeline {
+    prepared: Prepared,
+    stops: Stops,
+    /// Its workers, as indexes into the board.
+    workers: std::ops::Range<usize>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// Records read from sources and committed.
+    pub records: u64,
+    /// Epochs committed.
+    pub epochs: u64,
+    /// Records that operators could not handle, since the pipelines began.
+    pub rejected: u64,
+    /// Rows that were restored.
+    pub restored: u64,
+}
+
+impl Running {
+    /// Starts the workers of pipelines, and gives them their tasks.
+    pub fn start(backend: Arc<dyn Backend>, prepared: Vec<Prepared>, settings: Settings) -> Result<Self> {
+        let written: BTreeSet<String> = prepared.iter().flat_map(Prepared::writes).map(str::to_owned).collect();
+        let written: BTreeSet<&str> = written.iter().map(String::as_str).collect();
+        let per_pipeline = |prepared: &Prepared| settings.workers.clamp(1, prepared.assembly.tasks.len().max(1));
+        let board = Board::new(prepared.iter().map(per_pipeline).sum());
+        let mut running = Self { backend, pipelines: Vec::new(), workers: Vec::new(), board };
+        for prepared in prepared {
+            let stops = if settings.until_end {
+                prepared.stops(running.backend.as_ref(), &written)?
+            } else {
+                Stops::new()
+            };
+            let first = running.workers.len();
+            let workers = first..first + per_pipeline(&prepared);
+            running.spawn(&prepared, &stops, workers.clone())?;
+            running.pipelines.push(Pipeline { prepared, stops, workers });
+        }
+        Ok(running)
+    }
+
+    fn spawn(&mut self, prepared: &Prepared, stops: &Stops, workers: std::ops::Range<usize>) -> Result<()> {
+        let bounds = Bounds { age: prepared.plan.commit_interval, ..Bounds::default() };
+        let job = Arc::new(Job {
+            pipeline: prepared.plan.pipeline.clone(),
+            assembly: prepared.assembly.clone(),
+            backend: self.backend.clone(),
+            stops: stops.clone(),
+            bounds,
+        });
+        let count = workers.len();
+        for (worker, place) in workers.enumerate() {
+            let handle = spawn(job.clone(), worker, place, self.board.clone())?;
+            let mine = |task: &&TaskId| (task.partition.0 as usize + usize::from(task.stage)) % count == worker;
+            handle.tell(Command::Acquire(prepared.assembly.tasks.iter().filter(mine).copied().collect()));
+            self.workers.push(handle);
+        }
+        Ok(())
+    }
+
+    /// Waits for news, at most so long.
+    pub fn wait(&self, at_most: Duration) {
+        self.board.wait(at_most);
+    }
+
+    /// Fails if a worker did.
+    pub fn check(&self) -> Result<()> {
+        match self.board.read().into_iter().find_map(|status| status.failed) {
+            Some(reason) => bail!(reason),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all that was there, and all that came of it, is processed and committed.
+    ///
+    /// The workers' statuses are read first, the ends of their inputs after: who was quiet with an input read to
+    /// where it ends now has had nothing to do since.
+    pub fn is_done(&self) -> Result<bool> {
+        let statuses = self.board.read();
+        for pipeline in &self.pipelines {
+            let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
+            let tasks: usize = own.iter().map(|status| status.tasks).sum();
+            if tasks != pipeline.prepared.assembly.tasks.len() || !own.iter().all(|status| status.quiet) {
+                return Ok(false);
+            }
+            for (task, input, topic) in pipeline.prepared.inputs() {
+                let Some(at) = own.iter().find_map(|status| *status.ends.get(&(task, input))?) else {
+                    return Ok(false);
+                };
+                let end = match pipeline.stops.get(&(task, input)) {
+                    Some(&stop) => stop,
+                    None => self.backend.end(topic, task.partition)?,
+                };
+                if at < end {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was done so far.
+    pub fn totals(&self) -> Totals {
+        let statuses = self.board.read();
+        let mut totals = Totals::default();
+        for pipeline in &self.pipelines {
+            let entries: Vec<_> = pipeline.prepared.entries().collect();
+            for status in statuses.get(pipeline.workers.clone()).unwrap_or_default() {
+                totals.add(status, &entries);
+            }
+        }
+        totals
+    }
+
+    /// Has all workers commit and end.
+    pub fn stop(mut self) -> Result<Totals> {
+        self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
+        self.workers.drain(..).for_each(Handle::join);
+        self.check()?;
+        self.backend.finish()?;
+        Ok(self.totals())
+    }
+
+    /// The tasks' partitions of a topic that a sink of the given name writes.
+    pub fn sink(&self, name: &str) -> Option<(&str, Vec<Partition>)> {
+        let sinks = self.pipelines.iter().flat_map(|pipeline| {
+            pipeline.prepared.plan.sinks.iter().map(move |sink| (pipeline, sink))
+        });
+        let (pipeline, sink) = sinks.into_iter().find(|(_, sink)| sink.name == name)?;
+        let partitions = (0..pipeline.prepared.widths.topic(&sink.topic)).map(Partition).collect();
+        Some((&sink.topic, partitions))
+    }
+}
+
+impl Totals {
+    fn add(&mut self, status: &Status, entries: &[u16]) {
+        self.records += status.records.iter().filter(|(stage, _)| entries.contains(stage)).map(|(_, n)| n).sum::<u64>();
+        self.epochs += status.epochs;
+        self.rejected += status.rejected.values().sum::<u64>();
+        self.restored += status.restored;
+    }
+}
