@@ -82,12 +82,7 @@ impl Draft {
 impl Inner {
     /// Writes a draft as one atomic batch, and answers where the partitions it wrote to end. The draft is empty
     /// afterwards.
-    pub(super) fn commit(
-        &self,
-        draft: &mut Draft,
-        rows: &[Row],
-        owner: Option<&Owner>,
-    ) -> Result<Extents, LogError> {
+    pub(super) fn commit(&self, draft: &mut Draft, rows: &[Row], owner: Option<&Owner>) -> Result<Extents, LogError> {
         draft.settle();
         let _writing = lock(&self.writer);
         let commit = {

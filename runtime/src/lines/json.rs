@@ -203,7 +203,7 @@ mod tests {
     fn what_is_no_record_is_refused() {
         for (line, says) in [
             ("word", "expected value"),
-            ("[]", "expected struct"),
+            ("[]]", "trailing characters"),
             (r#"{"keys":"k"}"#, "unknown field `keys`, expected one of `key`"),
             (r#"{"timestamp":"now"}"#, "expected i64"),
             (r#"{"headers":[]}"#, "an object of headers"),

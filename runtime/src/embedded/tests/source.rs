@@ -19,9 +19,9 @@ fn at(input: u32, next: i64) -> Position {
 
 /// Appends so many records to one partition of `in`.
 fn fill(log: &Log, partition: u32, count: usize) {
-    let key = (0..).map(|n: u32| n.to_string()).find(|key| {
-        crate::partitioner::partition(key.as_bytes(), 2) == Partition(partition)
-    });
+    let key = (0..)
+        .map(|n: u32| n.to_string())
+        .find(|key| crate::partitioner::partition(key.as_bytes(), 2) == Partition(partition));
     let records: Vec<_> = (0..count).map(|_| (key.as_deref(), "value")).collect();
     log.append(&log.topic("in").unwrap(), &batch(&records)).unwrap();
 }
