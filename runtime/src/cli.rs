@@ -4,6 +4,9 @@ pub mod consume;
 pub mod produce;
 pub mod topics;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 

@@ -72,7 +72,9 @@ impl Draft {
         }
         if last.len() < self.changes.len() {
             let mut keep = vec![false; self.changes.len()];
-            last.into_values().for_each(|index| keep[index] = true);
+            for index in last.into_values() {
+                keep[index] = true;
+            }
             let mut keep = keep.into_iter();
             self.changes.retain(|_| keep.next().unwrap_or(true));
         }
