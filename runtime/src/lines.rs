@@ -159,6 +159,8 @@ mod tests {
     use super::*;
 
     type Part = Option<&'static [u8]>;
+    /// Key and value of each record.
+    type Expected = &'static [(Part, &'static [u8])];
 
     fn lines(key_separator: Option<&str>) -> Lines {
         Lines { format: Format::Lines, key_separator: key_separator.map(str::to_owned) }
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn plain_lines_are_values() {
         #[rustfmt::skip]
-        let table: [(&[u8], Option<&str>, &[(Part, &[u8])]); 7] = [
+        let table: [(&[u8], Option<&str>, Expected); 7] = [
             (b"a\nb\n",       None,      &[(None, b"a"), (None, b"b")]),
             (b"a\n\nlast",    None,      &[(None, b"a"), (None, b""), (None, b"last")]),
             (b"dos\r\n",      None,      &[(None, b"dos")]),

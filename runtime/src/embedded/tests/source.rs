@@ -105,7 +105,7 @@ fn a_poll_waits_for_a_commit() {
     let mut source = source(&log, Stops::new());
     source.assign(task(0, 0), &[at(0, 0)]).unwrap();
     assert!(matches!(source.poll(LONG).unwrap(), Polled::End { .. }));
-    let writer = thread::spawn({ move || fill(&log, 0, 1) });
+    let writer = thread::spawn(move || fill(&log, 0, 1));
     assert!(matches!(source.poll(LONG).unwrap(), Polled::Records(_)));
     writer.join().unwrap();
 }
