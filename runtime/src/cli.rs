@@ -7,6 +7,9 @@ pub mod run;
 pub mod signals;
 pub mod topics;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! The directory where one process keeps what is its own.
 //!
 //! ```text
-//! <data-dir>/lock        held while a process runs; its id, in decimal
+//! <data-dir>/lock        held while a process runs: its id in decimal, and a line that no other taking writes
 //! <data-dir>/format      "wasmill data 1"
 //! <data-dir>/log/        the embedded log, and log.synced beside it
 //! <data-dir>/log.sock    where a running process serves the log
@@ -14,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use uuid::Uuid;
 
 const FORMAT: u32 = 1;
 /// What [`DataDir::empty`] leaves.
@@ -145,6 +146,11 @@ impl DataDir {
     }
 }
 
+/// What the lock of a data directory says: it changes each time the directory is taken.
+pub fn last_taken(path: &Path) -> Option<String> {
+    fs::read_to_string(path.join("lock")).ok()
+}
+
 /// Whether a path is a data directory, by its format file.
 pub fn is_data_dir(path: &Path) -> bool {
     path.join("format").is_file()
@@ -160,12 +166,13 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
         Err(TryLockError::WouldBlock) => {
             let mut process = String::new();
             file.read_to_string(&mut process).map_err(failed)?;
-            return Err(DataDirError::InUse { path: path.to_path_buf(), process: process.trim().to_owned() });
+            let process = process.lines().next().unwrap_or("unknown").to_owned();
+            return Err(DataDirError::InUse { path: path.to_path_buf(), process });
         }
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     file.set_len(0).map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    write!(file, "{}\n{}\n", std::process::id(), Uuid::new_v4()).map_err(failed)?;
     Ok(file)
 }
 

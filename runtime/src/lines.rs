@@ -13,6 +13,8 @@
 //! may be left out, any other JSON in the place of text is its own text, as it is written, and `topic`, `partition` and
 //! `offset` are passed over. A header that a record has more than once is a list.
 
+mod json;
+
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
@@ -20,8 +22,6 @@ use clap::ValueEnum;
 use thiserror::Error;
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::record::{Offset, Partition, Timestamp};
-
-mod json;
 
 /// Bytes that are read at once.
 const MOST_BYTES: usize = 1 << 30;
@@ -158,6 +158,10 @@ fn split_once<'a>(line: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8
 mod tests {
     use super::*;
 
+    type Part = Option<&'static [u8]>;
+    /// Key and value of each record.
+    type Expected = &'static [(Part, &'static [u8])];
+
     fn lines(key_separator: Option<&str>) -> Lines {
         Lines { format: Format::Lines, key_separator: key_separator.map(str::to_owned) }
     }
@@ -165,7 +169,7 @@ mod tests {
     #[test]
     fn plain_lines_are_values() {
         #[rustfmt::skip]
-        let table: [(&[u8], Option<&str>, &[(Option<&[u8]>, &[u8])]); 7] = [
+        let table: [(&[u8], Option<&str>, Expected); 7] = [
             (b"a\nb\n",       None,      &[(None, b"a"), (None, b"b")]),
             (b"a\n\nlast",    None,      &[(None, b"a"), (None, b""), (None, b"last")]),
             (b"dos\r\n",      None,      &[(None, b"dos")]),
@@ -188,7 +192,7 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             (lines(Some("=")), "a=1\nb\n",             "line 2: there is no key separator \"=\" in it"),
-            (jsonl.clone(),    "{}\n\nplain text\n",   "line 3: "),
+            (jsonl,            "{}\n\nplain text\n",   "line 3: "),
         ];
         for (lines, text, says) in table {
             let error = lines.read(text.as_bytes(), Timestamp(0)).unwrap_err().to_string();
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn records_are_printed_as_lines() {
         #[rustfmt::skip]
-        let table: [(Option<&str>, Option<&[u8]>, Option<&[u8]>, &[u8]); 5] = [
+        let table: [(Option<&str>, Part, Part, &[u8]); 5] = [
             (None,       Some(b"k"), Some(b"v"),    b"v\n"),
             (None,       None,       None,          b"null\n"),
             (None,       None,       Some(b"\xff"), b"\xff\n"),

@@ -61,7 +61,7 @@ pub fn run(broker: &mut dyn Broker, args: &Args, to: &mut impl Write, go_on: &dy
         let chunks = broker.fetch(&args.topic, &mut cursors, if args.until_end { Duration::ZERO } else { WAIT })?;
         match printer.print(&chunks, to) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            printed => printed?,
+            result => result?,
         }
     }
     Ok(until_closed(to.flush())?)

@@ -45,7 +45,8 @@ pub fn run(
     broker.ensure(&args.topic, args.partitions)?;
     let counts = broker.append(&args.topic, &records)?;
     let (count, s) = (records.len(), if records.len() == 1 { "" } else { "s" });
-    let placed: Vec<_> = (0..).zip(&counts).map(|(partition, count): (u32, _)| format!("{partition}: {count}")).collect();
+    let placed: Vec<_> =
+        (0..).zip(&counts).map(|(partition, count): (u32, _)| format!("{partition}: {count}")).collect();
     writeln!(report, "{count} record{s} to topic {} (partition {})", args.topic, placed.join(", "))?;
     Ok(())
 }

@@ -27,7 +27,8 @@ impl Broker for Log {
         };
         let mut listed = Vec::new();
         for topic in &Log::topics(self) {
-            let partitions = topic.all().map(|partition| extent(topic, partition)).collect::<Result<Vec<_>, LogError>>()?;
+            let partitions =
+                topic.all().map(|partition| extent(topic, partition)).collect::<Result<Vec<_>, LogError>>()?;
             listed.push(Listed { topic: topic.name.to_string(), kind: topic.kind.to_string(), partitions });
         }
         Ok(listed)

@@ -5,7 +5,7 @@ use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use wasmill_core::batch::Batch;
 
@@ -13,7 +13,7 @@ use super::error::LogError;
 use super::log::{LARGEST_APPEND, Log};
 use super::wire::{self, Answer, Request};
 use crate::broker::{Broker, BrokerError, Chunk, Cursor, Listed};
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::{DataDir, DataDirError, last_taken};
 
 /// How long a process may take from its lock to its socket.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,8 +36,8 @@ pub struct Connection {
 
 #[derive(Debug)]
 enum State {
-    /// Nobody had the directory when it was last taken, at that time.
-    Idle(Option<SystemTime>),
+    /// Not connected; since the directory was taken as this says, nobody has written to it.
+    Idle(Option<String>),
     Open(Log),
     Remote(Client),
 }
@@ -83,11 +83,6 @@ impl Connection {
             answer => answer,
         }
     }
-
-    /// When the directory was last taken by anybody.
-    fn taken(&self) -> Option<SystemTime> {
-        self.path.join("lock").metadata().and_then(|lock| lock.modified()).ok()
-    }
 }
 
 impl Broker for Connection {
@@ -108,14 +103,14 @@ impl Broker for Connection {
         loop {
             match &self.state {
                 State::Remote(_) => return self.ask(|broker| broker.fetch(topic, cursors, wait)),
-                State::Idle(Some(taken)) if self.taken().as_ref() == Some(taken) => {}
+                State::Idle(Some(taken)) if last_taken(&self.path).as_ref() == Some(taken) => {}
                 State::Idle(_) | State::Open(_) => {
                     let chunks = self.ask(|broker| broker.fetch(topic, cursors, Duration::ZERO))?;
                     if !chunks.is_empty() || wait.is_zero() {
                         return Ok(chunks);
                     }
                     if matches!(self.state, State::Open(_)) {
-                        self.state = State::Idle(self.taken());
+                        self.state = State::Idle(last_taken(&self.path));
                     }
                 }
             }

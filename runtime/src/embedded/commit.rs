@@ -72,7 +72,9 @@ impl Draft {
         }
         if last.len() < self.changes.len() {
             let mut keep = vec![false; self.changes.len()];
-            last.into_values().for_each(|index| keep[index] = true);
+            for index in last.into_values() {
+                keep[index] = true;
+            }
             let mut keep = keep.into_iter();
             self.changes.retain(|_| keep.next().unwrap_or(true));
         }
@@ -82,12 +84,7 @@ impl Draft {
 impl Inner {
     /// Writes a draft as one atomic batch, and answers where the partitions it wrote to end. The draft is empty
     /// afterwards.
-    pub(super) fn commit(
-        &self,
-        draft: &mut Draft,
-        rows: &[Row],
-        owner: Option<&Owner>,
-    ) -> Result<Extents, LogError> {
+    pub(super) fn commit(&self, draft: &mut Draft, rows: &[Row], owner: Option<&Owner>) -> Result<Extents, LogError> {
         draft.settle();
         let _writing = lock(&self.writer);
         let commit = {

@@ -15,8 +15,8 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::error::LogError;
 
 const CACHE: u64 = 32 << 20;
-const JOURNAL: u64 = 128 << 20;
-const MEMTABLE: u64 = 32 << 20;
+const JOURNAL: u64 = 64 << 20;
+const MEMTABLE: u64 = 16 << 20;
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// The database and its keyspaces.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufReader, BufWriter};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ impl Drop for Server {
         }
         let _ = fs::remove_file(&self.path);
         for (stream, connection) in lock(&self.shared.connections).drain(..) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
+            let _ = stream.shutdown(Shutdown::Both);
             let _ = connection.join();
         }
     }
@@ -88,8 +89,11 @@ fn listen(listener: &UnixListener, log: &Log, shared: &Shared) {
         }
         let Ok(handle) = stream.try_clone() else { continue };
         let log = log.clone();
-        // An error ends the connection; the client says so.
-        let run = move || drop(serve(&stream, log));
+        // An error ends the connection; the client says so. The other handle would keep it open.
+        let run = move || {
+            let _ = serve(&stream, log);
+            let _ = stream.shutdown(Shutdown::Both);
+        };
         if let Ok(connection) = thread::Builder::new().name("log-client".into()).spawn(run) {
             connections.push((handle, connection));
         }

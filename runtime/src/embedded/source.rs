@@ -32,7 +32,7 @@ pub struct Source {
 #[derive(Debug)]
 struct Input {
     task: TaskId,
-    input: u32,
+    index: u32,
     /// `None`: the topic has fewer partitions, so this input is empty for ever.
     topic: Option<Topic>,
     repartition: bool,
@@ -56,7 +56,7 @@ impl Source {
             self.log.read(topic, task.partition, next, Some(next), &mut |_, _| false)?;
         }
         let stop = self.stops.get(&(task, input)).copied();
-        Ok(Input { task, input, topic, repartition, next, stop, told: false })
+        Ok(Input { task, index: input, topic, repartition, next, stop, told: false })
     }
 
     fn topic(&self, task: TaskId, input: u32) -> Result<(Topic, Start, bool), Fault> {
@@ -140,13 +140,13 @@ impl Input {
             _ if self.told => Ok(Polled::Nothing),
             _ => {
                 self.told = true;
-                Ok(Polled::End { task: self.task, input: self.input, next: self.next })
+                Ok(Polled::End { task: self.task, input: self.index, next: self.next })
             }
         }
     }
 
     fn fetch(&self, log: &Log, topic: &Topic, end: Offset) -> Result<Fetched, Fault> {
-        let mut fetched = Fetched { task: self.task, input: self.input, ..Fetched::default() };
+        let mut fetched = Fetched { task: self.task, input: self.index, ..Fetched::default() };
         let Fetched { records, offsets, controls, .. } = &mut fetched;
         let next = log.read(topic, self.task.partition, self.next, Some(end), &mut |offset, message| {
             let count = records.len() + controls.len();

@@ -26,12 +26,9 @@ const COUNTS: ChangelogId = ChangelogId(0);
 
 fn open(dir: &Path) -> Log {
     let log = Log::open(DataDir::open(dir).unwrap()).unwrap();
-    for (topic, kind) in [
-        ("in", Kind::Records),
-        ("out", Kind::Records),
-        ("middle", Kind::Records),
-        ("count-changelog", Kind::Changelog),
-    ] {
+    for (topic, kind) in
+        [("in", Kind::Records), ("out", Kind::Records), ("middle", Kind::Records), ("count-changelog", Kind::Changelog)]
+    {
         log.create_topic(topic, 2, kind).unwrap();
     }
     log

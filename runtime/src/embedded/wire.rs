@@ -101,10 +101,7 @@ pub(super) fn encode_cursors(cursors: &[Cursor]) -> Vec<(u32, i64)> {
 }
 
 pub(super) fn decode_cursors(cursors: &[(u32, i64)]) -> Vec<Cursor> {
-    cursors
-        .iter()
-        .map(|&(partition, next)| Cursor { partition: Partition(partition), next: Offset(next) })
-        .collect()
+    cursors.iter().map(|&(partition, next)| Cursor { partition: Partition(partition), next: Offset(next) }).collect()
 }
 
 /// Appends records to a body; those without offsets are on their way in.

@@ -67,7 +67,7 @@ pub(super) fn parse(line: &[u8], now: Timestamp, records: &mut Batch) -> Result<
         return Ok(());
     }
     let parsed: Parsed<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let part = |part: Option<&RawValue>| part.map(|part| bytes(part)).transpose().map(Option::flatten);
+    let part = |part: Option<&RawValue>| part.map(bytes).transpose().map(Option::flatten);
     let (key, value) = (part(parsed.key)?, part(parsed.value)?);
     let headers = parsed.headers.map(|headers| headers_of(&headers)).transpose()?.flatten();
     let timestamp = parsed.timestamp.map_or(now, Timestamp);
@@ -172,6 +172,8 @@ mod tests {
 
     use super::*;
 
+    type Part = Option<&'static [u8]>;
+
     fn parsed(line: &str) -> Result<Batch, String> {
         let mut records = Batch::default();
         parse(line.as_bytes(), Timestamp(5), &mut records).map(|()| records)
@@ -180,8 +182,8 @@ mod tests {
     #[test]
     fn json_is_parsed_as_keys_and_values() {
         #[rustfmt::skip]
-        let table: [(&str, Option<&[u8]>, Option<&[u8]>, i64); 9] = [
-            (r#"{}"#,                                          None,       None,                  5),
+        let table: [(&str, Part, Part, i64); 9] = [
+            ("{}",                                             None,       None,                  5),
             (r#"{"key":"k","value":"v","timestamp":7}"#,       Some(b"k"), Some(b"v"),            7),
             (r#"{"key":"","value":null,"timestamp":null}"#,    Some(b""),  None,                  5),
             (r#"{"value":{"a": 1.50}}"#,                       None,       Some(br#"{"a": 1.50}"#), 5),
@@ -203,7 +205,7 @@ mod tests {
     fn what_is_no_record_is_refused() {
         for (line, says) in [
             ("word", "expected value"),
-            ("[]", "expected struct"),
+            ("[]]", "trailing characters"),
             (r#"{"keys":"k"}"#, "unknown field `keys`, expected one of `key`"),
             (r#"{"timestamp":"now"}"#, "expected i64"),
             (r#"{"headers":[]}"#, "an object of headers"),

@@ -74,7 +74,9 @@ fn a_row_is_read_as_it_was_written() {
 fn the_last_write_of_a_row_in_a_batch_counts() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        store.apply(vec![put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")]).unwrap();
+        store
+            .apply(vec![put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")])
+            .unwrap();
         assert_eq!(rows(&*store, "", 9), [("b".into(), "3".into())]);
     });
 }
@@ -217,7 +219,8 @@ fn a_damaged_store_becomes_an_empty_one() {
     let value = "value ".repeat(20);
     store.apply((0..5000).map(|row| put(&format!("row {row:05}"), &value)).collect()).unwrap();
     drop((stores, store));
-    let originals: Vec<_> = files(whole.path()).into_iter().filter(|file| fs::metadata(file).unwrap().len() > 0).collect();
+    let originals: Vec<_> =
+        files(whole.path()).into_iter().filter(|file| fs::metadata(file).unwrap().len() > 0).collect();
     assert!(!originals.is_empty());
     for original in &originals {
         for damaged in damages(&fs::read(original).unwrap()) {

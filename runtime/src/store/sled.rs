@@ -11,6 +11,8 @@
 //! everything goes through `apply_batch`), bounded ranges (a finished one walks to the end of the tree), and its own
 //! `clear` and `drop_tree` (single removals). Any error or panic of it is a [`StoreError`].
 
+mod opener;
+
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -107,18 +109,14 @@ fn open(path: &Path, cache: usize) -> Result<::sled::Db<FANOUT>, Refused> {
         .cache_capacity_bytes(cache)
         .flush_every_ms(Some(FLUSH_EVERY_MS))
         .zstd_compression_level(COMPRESSION);
-    match catch_unwind(AssertUnwindSafe(|| config.open::<FANOUT>())) {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(error)) => Err(match error.kind() {
-            ErrorKind::PermissionDenied
-            | ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::StorageFull
-            | ErrorKind::QuotaExceeded
-            | ErrorKind::WouldBlock => Refused::System(error),
-            _ => Refused::Damaged(error.to_string()),
-        }),
-        Err(panic) => Err(Refused::Damaged(panic_message(&*panic))),
-    }
+    opener::run(move || config.open::<FANOUT>()).map_err(Refused::Damaged)?.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::StorageFull
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::WouldBlock => Refused::System(error),
+        _ => Refused::Damaged(error.to_string()),
+    })
 }
 
 fn damaged(directory: &Path) -> PathBuf {

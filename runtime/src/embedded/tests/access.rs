@@ -9,7 +9,7 @@ use super::super::{Server, connect};
 use super::*;
 use crate::broker::{Broker, BrokerError, Cursor};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn cursors() -> [Cursor; 2] {
     [0, 1].map(|partition| Cursor { partition: Partition(partition), next: Offset(0) })

@@ -67,11 +67,11 @@ fn rows_with_long_keys_are_kept_like_others() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     let mut sink = sink(&log, "w0");
-    let (long, other) = ("k".repeat(100_000), "k".repeat(99_999) + "x");
-    commit(&mut sink, 1, &[(&long, Some("1")), (&other, Some("1"))]);
-    commit(&mut sink, 2, &[(&long, Some("2"))]);
+    let (key, other) = ("k".repeat(100_000), "k".repeat(99_999) + "x");
+    commit(&mut sink, 1, &[(&key, Some("1")), (&other, Some("1"))]);
+    commit(&mut sink, 2, &[(&key, Some("2"))]);
     let mut changelog = Changelog::new(log, topology());
-    assert_eq!(read(&mut changelog, Offset(0)), [row(1, &other, Some("1")), row(2, &long, Some("2"))]);
+    assert_eq!(read(&mut changelog, Offset(0)), [row(1, &other, Some("1")), row(2, &key, Some("2"))]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn commits_until_it_is_killed() {
         let value = epoch.to_string();
         sink.begin().unwrap();
         for partition in 0..2 {
-            sink.send(OUT, Partition(partition), &batch(&[(None, &value); RECORDS])).unwrap();
+            sink.send(OUT, Partition(partition), &batch(&[(None, value.as_str()); RECORDS])).unwrap();
         }
         for row in 0..ROWS {
             let gone = (epoch as usize + row).is_multiple_of(5);

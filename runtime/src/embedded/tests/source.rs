@@ -7,7 +7,7 @@ use super::super::{Source, Stops};
 use super::*;
 
 const NOW: Duration = Duration::ZERO;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn source(log: &Log, stops: Stops) -> Source {
     Source::new(log.clone(), topology(), stops)
@@ -19,9 +19,9 @@ fn at(input: u32, next: i64) -> Position {
 
 /// Appends so many records to one partition of `in`.
 fn fill(log: &Log, partition: u32, count: usize) {
-    let key = (0..).map(|n: u32| n.to_string()).find(|key| {
-        crate::partitioner::partition(key.as_bytes(), 2) == Partition(partition)
-    });
+    let key = (0..99)
+        .map(|n: u32| n.to_string())
+        .find(|key| crate::partitioner::partition(key.as_bytes(), 2) == Partition(partition));
     let records: Vec<_> = (0..count).map(|_| (key.as_deref(), "value")).collect();
     log.append(&log.topic("in").unwrap(), &batch(&records)).unwrap();
 }
@@ -105,10 +105,7 @@ fn a_poll_waits_for_a_commit() {
     let mut source = source(&log, Stops::new());
     source.assign(task(0, 0), &[at(0, 0)]).unwrap();
     assert!(matches!(source.poll(LONG).unwrap(), Polled::End { .. }));
-    let writer = thread::spawn({
-        let log = log.clone();
-        move || fill(&log, 0, 1)
-    });
+    let writer = thread::spawn(move || fill(&log, 0, 1));
     assert!(matches!(source.poll(LONG).unwrap(), Polled::Records(_)));
     writer.join().unwrap();
 }
