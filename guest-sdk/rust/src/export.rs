@@ -31,8 +31,7 @@ macro_rules! export {
                     $crate::guest::call(&OPERATOR, |operator| operator.process(info, &records))
                 }
             }
-
-    $crate::bindings::transformer::export!(Plugin with_types_in $crate::bindings::transformer);
+            $crate::bindings::transformer::export! { Plugin with_types_in $crate::bindings::transformer }
         };
     };
     (process $operator:ty) => {
@@ -62,8 +61,7 @@ macro_rules! export {
                     $crate::guest::call(&OPERATOR, |operator| operator.on_timers(info, domain, &timers, &state))
                 }
             }
-
-    $crate::bindings::processor::export!(Plugin with_types_in $crate::bindings::processor);
+            $crate::bindings::processor::export! { Plugin with_types_in $crate::bindings::processor }
         };
     };
 }
@@ -94,7 +92,6 @@ macro_rules! __lifecycle {
                 $crate::guest::open(&OPERATOR, &settings)
             }
         }
-
-        $crate::bindings::operator::export!(Plugin with_types_in $crate::bindings::operator);
+        $crate::bindings::operator::export! { Plugin with_types_in $crate::bindings::operator }
     };
 }

@@ -119,8 +119,10 @@ fn state_is_forgotten_when_its_time_is_over() -> Result<()> {
     keeper.send([message("k", "b", 20)])?;
     keeper.advance_watermark(at(208))?;
     keeper.send([message("k", "c", 20), message("l", "b", 20)])?;
+    keeper.advance_watermark(at(308))?;
+    keeper.send([message("k", "d", 20)])?;
     let counts: Vec<_> = keeper.take("main").iter().map(|count| count.value().map(<[u8]>::to_vec)).collect();
-    assert_eq!(counts, ["1", "1", "2", "3", "1"].map(|count| Some(count.as_bytes().to_vec())));
+    assert_eq!(counts, ["1", "1", "2", "3", "1", "1"].map(|count| Some(count.as_bytes().to_vec())));
     Ok(())
 }
 

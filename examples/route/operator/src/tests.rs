@@ -40,3 +40,15 @@ fn settings_that_do_not_fit_are_a_permanent_error() {
         assert!(matches!(testing::transform::<Route>(settings), Err(Error::Permanent(_))), "{settings}");
     }
 }
+
+#[test]
+fn the_sample_goes_where_it_is_expected() -> Result<()> {
+    let mut route = testing::transform::<Route>(r#"{"large-from": 1000}"#)?;
+    route.send(include_str!("../../orders.txt").lines().map(order))?;
+    let rejected: Vec<_> = route.failures().iter().map(|failed| failed.record.clone()).collect();
+    let expected = |lines: &'static str| lines.lines().map(order).collect::<Vec<_>>();
+    assert_eq!(route.take("large"), expected(include_str!("../../expected/large-orders.txt")));
+    assert_eq!(route.take("small"), expected(include_str!("../../expected/small-orders.txt")));
+    assert_eq!(rejected, expected(include_str!("../../expected/rejected-orders.txt")));
+    Ok(())
+}

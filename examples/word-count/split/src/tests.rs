@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use wasmill_sdk::{Message, Result, Timestamp, testing};
 
 use super::Split;
@@ -32,5 +34,18 @@ fn a_line_that_is_not_text_fails_alone() -> Result<()> {
     assert_eq!(words, [Some(b"one".to_vec()), Some(b"two".to_vec())]);
     assert_eq!(split.failures().len(), 1);
     assert!(split.failures()[0].reason.starts_with("read the value as text: "), "{:?}", split.failures());
+    Ok(())
+}
+
+#[test]
+fn the_words_of_the_sample_are_the_expected_ones() -> Result<()> {
+    let mut split = testing::transform::<Split>("{}")?;
+    split.send(include_str!("../../alice.txt").lines().map(line))?;
+    let mut counts = BTreeMap::new();
+    for word in split.take("main") {
+        *counts.entry(String::from_utf8_lossy(word.key().unwrap_or_default()).into_owned()).or_insert(0) += 1;
+    }
+    let lines = counts.iter().map(|(word, count)| format!("{word}\t{count}\n"));
+    assert_eq!(lines.collect::<String>(), include_str!("../../expected.tsv"));
     Ok(())
 }
