@@ -1,1 +1,11 @@
-//! x
+//! Wasmill, a stream processor whose operators are WebAssembly plugins.
+
+pub mod broker;
+pub mod cli;
+pub mod control;
+pub mod data_dir;
+pub mod embedded;
+pub mod lines;
+pub mod partitioner;
+pub mod store;
+pub mod topology;

@@ -1,0 +1,214 @@
+//! The directory where one process keeps what is its own.
+//!
+//! ```text
+//! <data-dir>/lock        held while a process runs; its id, in decimal
+//! <data-dir>/format      "wasmill data 1"
+//! <data-dir>/log/        the embedded log, and log.synced beside it
+//! <data-dir>/log.sock    where a running process serves the log
+//! <data-dir>/store/      rows of stateful operators, a cache of the changelogs
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+const FORMAT: u32 = 1;
+const FORMAT_PREFIX: &str = "wasmill data ";
+
+/// Why a data directory cannot be used.
+#[derive(Debug, Error)]
+pub enum DataDirError {
+    /// Another process has it.
+    #[error("data directory {} is in use by process {process}: stop it, or give another --data-dir", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process, as far as it has said so.
+        process: String,
+    },
+    /// A later version of Wasmill made it.
+    #[error("data directory {} has format {found}, and this wasmill knows formats up to {FORMAT}: \
+             use the newer wasmill that made it, or give another --data-dir", path.display())]
+    Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It does not say what it is.
+    #[error("data directory {}: its file `format` reads {found:?}, not \"{FORMAT_PREFIX}{FORMAT}\": \
+             give a directory that wasmill made, or a new one", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What its format file says.
+        found: String,
+    },
+    /// There is none where one was looked for.
+    #[error("no data directory at {}: run a pipeline first, or give --data-dir", .0.display())]
+    Missing(PathBuf),
+    /// There are several to choose from.
+    #[error("several data directories, give one of them with --data-dir: {}", list(.0))]
+    Several(Vec<PathBuf>),
+    /// The system refused.
+    #[error("data directory {}: {doing}: {source}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A data directory that this process has for itself, until this is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes a directory, and makes it if there is none.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let failed = |doing| move |source| DataDirError::Io { path: path.to_path_buf(), doing, source };
+        fs::create_dir_all(path).map_err(failed("make it"))?;
+        let lock = lock(path)?;
+        let format = path.join("format");
+        match fs::read_to_string(&format) {
+            Ok(text) => check_format(path, text.trim_end())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::write(&format, format!("{FORMAT_PREFIX}{FORMAT}\n")).map_err(failed("write its format"))?;
+            }
+            Err(error) => return Err(failed("read its format")(error)),
+        }
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// The directory that commands use when none is given: the only one under `base`.
+    pub fn only_one_under(base: &Path) -> Result<PathBuf, DataDirError> {
+        let mut found = match fs::read_dir(base) {
+            Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(|path| is_data_dir(path)).collect(),
+            Err(_) => Vec::new(),
+        };
+        found.sort();
+        match found.len() {
+            0 => Err(DataDirError::Missing(base.to_path_buf())),
+            1 => Ok(found.swap_remove(0)),
+            _ => Err(DataDirError::Several(found)),
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the embedded log is.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Where rows are kept.
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// Where a running process serves the log of a data directory.
+    pub fn socket(path: &Path) -> PathBuf {
+        path.join("log.sock")
+    }
+}
+
+/// Whether a path is a data directory, by its format file.
+pub fn is_data_dir(path: &Path) -> bool {
+    path.join("format").is_file()
+}
+
+fn lock(path: &Path) -> Result<File, DataDirError> {
+    let failed = |source| DataDirError::Io { path: path.to_path_buf(), doing: "lock it", source };
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(path.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            file.read_to_string(&mut process).map_err(failed)?;
+            return Err(DataDirError::InUse { path: path.to_path_buf(), process: process.trim().to_owned() });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+fn check_format(path: &Path, text: &str) -> Result<(), DataDirError> {
+    match text.strip_prefix(FORMAT_PREFIX).and_then(|number| number.parse::<u32>().ok()) {
+        Some(FORMAT) => Ok(()),
+        Some(found) if found > FORMAT => Err(DataDirError::Newer { path: path.to_path_buf(), found }),
+        _ => Err(DataDirError::Foreign { path: path.to_path_buf(), found: text.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_taken_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = DataDir::open(dir.path()).unwrap();
+        let error = DataDir::open(dir.path()).unwrap_err().to_string();
+        let process = std::process::id();
+        assert_eq!(
+            error,
+            format!(
+                "data directory {} is in use by process {process}: stop it, or give another --data-dir",
+                dir.path().display()
+            )
+        );
+        drop(taken);
+        DataDir::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn only_a_known_format_is_opened() {
+        #[rustfmt::skip]
+        let table = [
+            ("wasmill data 1\n", None),
+            ("wasmill data 2\n", Some("has format 2, and this wasmill knows formats up to 1")),
+            ("postgres",         Some("its file `format` reads \"postgres\"")),
+        ];
+        for (text, says) in table {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("format"), text).unwrap();
+            match (DataDir::open(dir.path()), says) {
+                (Ok(_), None) => {}
+                (Err(error), Some(says)) => assert!(error.to_string().contains(says), "{error}"),
+                (got, _) => panic!("{text:?}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_only_directory_is_the_default() {
+        let base = tempfile::tempdir().unwrap();
+        assert!(DataDir::only_one_under(base.path()).unwrap_err().to_string().starts_with("no data directory at"));
+        let first = base.path().join("a");
+        drop(DataDir::open(&first).unwrap());
+        fs::create_dir(base.path().join("other")).unwrap();
+        assert_eq!(DataDir::only_one_under(base.path()).unwrap(), first);
+        drop(DataDir::open(&base.path().join("b")).unwrap());
+        let error = DataDir::only_one_under(base.path()).unwrap_err().to_string();
+        assert!(error.starts_with("several data directories") && error.contains("/a, "), "{error}");
+    }
+}

@@ -1,0 +1,308 @@
+//! A handle on the log.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+use wasmill_core::batch::{Batch, Message};
+use wasmill_core::record::{Offset, Partition};
+use wasmill_core::task::row::TaskRow;
+
+use super::catalog::{Catalog, Extent, Extents, Kind, Topic, check_topic};
+use super::commit::Draft;
+use super::disk::{Disk, Syncer};
+use super::error::LogError;
+use super::layout::{self, Place};
+use crate::data_dir::DataDir;
+use crate::partitioner;
+
+/// Bytes that [`Log::append`] takes at once.
+pub(super) const LARGEST_APPEND: usize = 1 << 30;
+/// Records that a purge removes in one commit.
+const PURGED_AT_ONCE: i64 = 10_000;
+
+/// The embedded log of a data directory. Cheap to clone; the directory is free again when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Log(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    // Dropped in this order: the last flush comes before the database is closed and the directory is free.
+    _syncer: Syncer,
+    pub(super) disk: Arc<Disk>,
+    id: Uuid,
+    pub(super) catalog: Mutex<Catalog>,
+    pub(super) changed: Condvar,
+    /// Held while a commit is written: offsets are given out one commit at a time.
+    pub(super) writer: Mutex<()>,
+    dir: DataDir,
+}
+
+/// Records of one partition, in order.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Fetched {
+    /// The records.
+    pub records: Batch,
+    /// The offset of each.
+    pub offsets: Vec<i64>,
+    /// Where reading goes on.
+    pub next: Offset,
+}
+
+/// Locks what a panic of another thread cannot have left half done: it is changed in single steps.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    /// Opens the log of a data directory, and makes it if there is none.
+    pub fn open(dir: DataDir) -> Result<Self, LogError> {
+        let disk = Arc::new(Disk::open(&dir.log())?);
+        let id = identity(&disk)?;
+        let catalog = load(&disk)?;
+        disk.check_witness(catalog.commits)?;
+        let syncer = Syncer::start(Arc::clone(&disk))?;
+        let (catalog, changed, writer) = (Mutex::new(catalog), Condvar::new(), Mutex::new(()));
+        Ok(Self(Arc::new(Inner { _syncer: syncer, disk, id, catalog, changed, writer, dir })))
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        self.0.dir.path()
+    }
+
+    /// What tells this log from every other one.
+    pub fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// Makes a topic, or finds the one that has this name, however many partitions that has.
+    pub fn create_topic(&self, name: &str, partitions: u32, kind: Kind) -> Result<Topic, LogError> {
+        check_topic(name, partitions)?;
+        let _writing = lock(&self.0.writer);
+        let (found, id, commit) = {
+            let catalog = lock(&self.0.catalog);
+            (catalog.topic(name).cloned(), catalog.next_id(), catalog.commits + 1)
+        };
+        if let Some(topic) = found {
+            topic.must_be(kind, "create it again")?;
+            return Ok(topic);
+        }
+        let mut batch = self.0.disk.batch(2);
+        batch.insert(&self.0.disk.meta, layout::topic_key(id), layout::encode_topic(name, kind, partitions));
+        batch.insert(&self.0.disk.meta, layout::COMMIT, commit.to_be_bytes());
+        self.0.disk.guarded("make a topic", || batch.commit())?;
+        let topic = Topic { id, name: name.into(), kind, partitions };
+        lock(&self.0.catalog).add(topic.clone());
+        self.0.publish(commit, &Extents::default());
+        Ok(topic)
+    }
+
+    /// All topics, in the order in which they were made.
+    pub fn topics(&self) -> Vec<Topic> {
+        lock(&self.0.catalog).topics().to_vec()
+    }
+
+    /// The topic of a name.
+    pub fn topic(&self, name: &str) -> Result<Topic, LogError> {
+        let catalog = lock(&self.0.catalog);
+        catalog.topic(name).cloned().ok_or_else(|| LogError::UnknownTopic(name.to_owned()))
+    }
+
+    /// The first offset that a partition keeps.
+    pub fn start(&self, topic: &Topic, partition: Partition) -> Result<Offset, LogError> {
+        Ok(self.extent(topic.place(partition)?).start)
+    }
+
+    /// The offset behind a partition's last record.
+    pub fn end(&self, topic: &Topic, partition: Partition) -> Result<Offset, LogError> {
+        Ok(self.extent(topic.place(partition)?).end)
+    }
+
+    /// Appends records, all or none: each to the partition of its key, those without keys to all partitions in turn.
+    /// Answers how many each partition got.
+    pub fn append(&self, topic: &Topic, records: &Batch) -> Result<Vec<u64>, LogError> {
+        topic.must_be(Kind::Records, "append")?;
+        let bytes = records.bytes() + records.len() * 64;
+        if bytes > LARGEST_APPEND {
+            return Err(LogError::TooLarge { topic: topic.name.to_string(), bytes, limit: LARGEST_APPEND });
+        }
+        let mut draft = Draft::default();
+        let mut counts = vec![0; topic.partitions as usize];
+        let mut turn: u64 = topic.all().map(|partition| self.end(topic, partition).map_or(0, |end| end.0 as u64)).sum();
+        for record in records.iter() {
+            let partition = if let Some(key) = record.key {
+                partitioner::partition(key, topic.partitions)
+            } else {
+                turn += 1;
+                Partition(((turn - 1) % u64::from(topic.partitions)) as u32)
+            };
+            draft.add(topic.place(partition)?, record);
+            counts[partition.0 as usize] += 1;
+        }
+        if !records.is_empty() {
+            self.0.commit(&mut draft, &[], None)?;
+        }
+        Ok(counts)
+    }
+
+    /// Reads records of a partition: at most so many, and so many bytes, but one if there is one.
+    pub fn fetch(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        from: Offset,
+        most_records: usize,
+        most_bytes: usize,
+    ) -> Result<Fetched, LogError> {
+        let mut fetched = Fetched::default();
+        let (records, offsets) = (&mut fetched.records, &mut fetched.offsets);
+        fetched.next = self.read(topic, partition, from, None, &mut |offset, message| {
+            let full = records.len() >= most_records || records.bytes() + message.size() > most_bytes;
+            if full && !records.is_empty() {
+                return false;
+            }
+            records.push(message);
+            offsets.push(offset.0);
+            true
+        })?;
+        Ok(fetched)
+    }
+
+    /// Hands over the committed records of a partition from an offset on, in order, until one is refused, or up to an
+    /// offset or the end. Answers where reading goes on.
+    pub fn read(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        from: Offset,
+        until: Option<Offset>,
+        visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
+    ) -> Result<Offset, LogError> {
+        let place = topic.place(partition)?;
+        let Extent { start, end } = self.extent(place);
+        if from < start || from > end {
+            return Err(LogError::OutOfRange { topic: topic.name.to_string(), partition, from, start, end });
+        }
+        let until = until.map_or(end, |until| until.min(end));
+        if from >= until {
+            return Ok(from);
+        }
+        let stopped = self.0.disk.guarded("read records", || {
+            for entry in self.0.disk.records.range(place.record(from)..place.record(until)) {
+                let (key, bytes) = entry.into_inner()?;
+                let (Some(offset), Some(message)) = (layout::offset_of(&key), layout::decode_record(&bytes)) else {
+                    return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name)));
+                };
+                if !visit(offset, message) {
+                    return Ok(Ok(offset));
+                }
+            }
+            Ok(Ok(until))
+        })?;
+        stopped.map_err(|reason| self.0.disk.damaged(reason))
+    }
+
+    /// Number of the last commit.
+    pub fn commits(&self) -> u64 {
+        lock(&self.0.catalog).commits
+    }
+
+    /// Waits for a commit behind this one, at most so long. Answers the number of the last.
+    pub fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut catalog = lock(&self.0.catalog);
+        while catalog.commits <= seen {
+            let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            catalog = self.0.changed.wait_timeout(catalog, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        catalog.commits
+    }
+
+    /// The last commit that an fsync has covered: a power cut does not undo it.
+    pub fn synced(&self) -> u64 {
+        self.0.disk.synced()
+    }
+
+    /// Flushes to disk all that is committed.
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.0.disk.sync()
+    }
+
+    /// Removes the records of a partition below an offset, a part at a time.
+    pub fn purge(&self, topic: &Topic, partition: Partition, before: Offset) -> Result<(), LogError> {
+        topic.must_be(Kind::Records, "purge")?;
+        let place = topic.place(partition)?;
+        loop {
+            let _writing = lock(&self.0.writer);
+            let (Extent { start, end }, commit) = {
+                let catalog = lock(&self.0.catalog);
+                (catalog.extent(place), catalog.commits + 1)
+            };
+            let stop = before.min(end).min(Offset(start.0.saturating_add(PURGED_AT_ONCE)));
+            if stop <= start {
+                return Ok(());
+            }
+            let mut batch = self.0.disk.batch(PURGED_AT_ONCE as usize + 2);
+            for offset in start.0..stop.0 {
+                batch.remove(&self.0.disk.records, place.record(Offset(offset)));
+            }
+            let extent = Extent { start: stop, end };
+            batch.insert(&self.0.disk.meta, place.extent(), layout::encode_extent(extent));
+            batch.insert(&self.0.disk.meta, layout::COMMIT, commit.to_be_bytes());
+            self.0.disk.guarded("purge", || batch.commit())?;
+            self.0.publish(commit, &Extents::from_iter([(place, extent)]));
+        }
+    }
+
+    pub(super) fn extent(&self, place: Place) -> Extent {
+        lock(&self.0.catalog).extent(place)
+    }
+}
+
+impl Inner {
+    /// The committed row at a key.
+    pub(super) fn row(&self, key: &[u8]) -> Result<Option<TaskRow>, LogError> {
+        let Some(bytes) = self.disk.guarded("read a task's row", || self.disk.meta.get(key))? else { return Ok(None) };
+        layout::decode_row(&bytes).map(Some).ok_or_else(|| self.disk.damaged("a task's row cannot be read"))
+    }
+}
+
+fn identity(disk: &Disk) -> Result<Uuid, LogError> {
+    if let Some(bytes) = disk.guarded("read its id", || disk.meta.get(layout::ID))? {
+        return Uuid::from_slice(&bytes).map_err(|_| disk.damaged("its id is not 16 bytes long"));
+    }
+    let id = Uuid::new_v4();
+    let mut batch = disk.batch(1);
+    batch.insert(&disk.meta, layout::ID, *id.as_bytes());
+    disk.guarded("write its id", || batch.commit())?;
+    Ok(id)
+}
+
+fn load(disk: &Disk) -> Result<Catalog, LogError> {
+    let mut catalog = Catalog::default();
+    if let Some(bytes) = disk.guarded("read its last commit", || disk.meta.get(layout::COMMIT))? {
+        catalog.commits =
+            layout::decode_u64(&bytes).ok_or_else(|| disk.damaged("its last commit is not 8 bytes long"))?;
+    }
+    let whole = disk.guarded("read its topics", || {
+        for entry in disk.meta.prefix([layout::TOPIC]) {
+            let (key, bytes) = entry.into_inner()?;
+            let Some((id, name, kind, partitions)) = layout::decode_topic(&key, &bytes) else { return Ok(false) };
+            catalog.add(Topic { id, name: name.into(), kind, partitions });
+        }
+        for entry in disk.meta.prefix([layout::EXTENT]) {
+            let (key, bytes) = entry.into_inner()?;
+            let (Some(place), Some(extent)) = (layout::place_of(&key), layout::decode_extent(&bytes)) else {
+                return Ok(false);
+            };
+            catalog.set_extent(place, extent);
+        }
+        Ok(true)
+    })?;
+    if whole { Ok(catalog) } else { Err(disk.damaged("its list of topics cannot be read")) }
+}

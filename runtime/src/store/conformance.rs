@@ -1,0 +1,243 @@
+//! What every store does, and what sled's does when its files are damaged.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, thread};
+
+use wasmill_core::port::{ChangelogId, Store, Stores, Write};
+use wasmill_core::record::{Partition, TaskId};
+
+use super::{memory, sled};
+use crate::topology::Topology;
+
+const CACHE: usize = 8 << 20;
+
+fn topology() -> Arc<Topology> {
+    Arc::new(Topology { changelogs: vec!["count".into(), "dedupe".into()], ..Topology::default() })
+}
+
+fn task(partition: u32) -> TaskId {
+    TaskId { stage: 0, partition: Partition(partition) }
+}
+
+fn sled_in(dir: &Path) -> (sled::Stores, Option<String>) {
+    let (database, removed) = sled::Database::open(dir, CACHE).unwrap();
+    (database.stores(topology()), removed)
+}
+
+/// Runs a check on every backend.
+fn on_each(check: impl Fn(&mut dyn Stores)) {
+    check(&mut memory::Stores::new(topology()));
+    let dir = tempfile::tempdir().unwrap();
+    check(&mut sled_in(dir.path()).0);
+}
+
+fn put(row: &str, value: &str) -> Write {
+    (row.into(), Some(value.into()))
+}
+
+fn delete(row: &str) -> Write {
+    (row.into(), None)
+}
+
+fn rows(store: &dyn Store, from: &str, most: usize) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    store
+        .scan(from.as_bytes(), &mut |row, value| {
+            rows.push((text(row), text(value)));
+            rows.len() < most
+        })
+        .unwrap();
+    rows
+}
+
+fn names(store: &dyn Store, from: &str, most: usize) -> String {
+    rows(store, from, most).into_iter().map(|(row, _)| row).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_row_is_read_as_it_was_written() {
+    on_each(|stores| {
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        assert_eq!(store.get(b"a").unwrap(), None);
+        store.apply(vec![put("a", "1"), put("b", ""), delete("never there")]).unwrap();
+        assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
+        assert_eq!(store.get(b"b").unwrap(), Some(Vec::new()));
+        store.apply(vec![put("a", "2"), delete("b")]).unwrap();
+        assert_eq!(store.get(b"a").unwrap(), Some(b"2".to_vec()));
+        assert_eq!(store.get(b"b").unwrap(), None);
+    });
+}
+
+#[test]
+fn the_last_write_of_a_row_in_a_batch_counts() {
+    on_each(|stores| {
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        store.apply(vec![put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")]).unwrap();
+        assert_eq!(rows(&*store, "", 9), [("b".into(), "3".into())]);
+    });
+}
+
+#[test]
+fn rows_are_scanned_in_the_order_of_their_bytes() {
+    on_each(|stores| {
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        store.apply(vec![put("b", ""), put("", ""), put("aa", ""), put("a", ""), put("c", "")]).unwrap();
+        #[rustfmt::skip]
+        let table = [
+            ("",  9, " a aa b c"),
+            ("a", 9, "a aa b c"),
+            ("ab", 9, "b c"),
+            ("a", 2, "a aa"),
+            ("d", 9, ""),
+        ];
+        for (from, most, seen) in table {
+            assert_eq!(names(&*store, from, most), seen, "{from:?} {most}");
+        }
+    });
+}
+
+#[test]
+fn stores_are_apart_and_open_again_with_their_rows() {
+    on_each(|stores| {
+        for (partition, changelog) in [(0, 0), (1, 0), (0, 1)] {
+            let mut store = stores.open(task(partition), ChangelogId(changelog)).unwrap();
+            store.apply(vec![put("at", &format!("{partition} {changelog}"))]).unwrap();
+        }
+        for (partition, changelog) in [(0, 0), (1, 0), (0, 1)] {
+            let store = stores.open(task(partition), ChangelogId(changelog)).unwrap();
+            assert_eq!(rows(&*store, "", 9), [("at".into(), format!("{partition} {changelog}"))]);
+        }
+        assert!(stores.open(task(0), ChangelogId(2)).is_err());
+    });
+}
+
+#[test]
+fn a_cleared_store_is_empty_and_can_be_filled_again() {
+    on_each(|stores| {
+        let mut other = stores.open(task(1), ChangelogId(0)).unwrap();
+        other.apply(vec![put("kept", "")]).unwrap();
+        for round in 0..4 {
+            let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+            store.apply((0..3000).map(|row| put(&format!("{round} {row:04}"), "x")).collect()).unwrap();
+            assert_eq!(rows(&*store, "", 9999).len(), 3000);
+            store.clear().unwrap();
+            assert_eq!(names(&*store, "", 9), "");
+            assert_eq!(store.get(b"0 0000").unwrap(), None);
+            store.apply(vec![put("new", "")]).unwrap();
+            let mut again = stores.open(task(0), ChangelogId(0)).unwrap();
+            assert_eq!(names(&*again, "", 9), "new");
+            again.apply(vec![delete("new")]).unwrap();
+        }
+        assert_eq!(names(&*other, "", 9), "kept");
+    });
+}
+
+#[test]
+fn workers_share_a_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (stores, _) = sled_in(dir.path());
+    let workers = [0, 1].map(|worker| {
+        let mut stores = stores.clone();
+        thread::spawn(move || {
+            let mut store = stores.open(task(worker), ChangelogId(0)).unwrap();
+            for batch in 0..50 {
+                store.apply((0..100).map(|row| put(&format!("{batch:02} {row:02}"), "x")).collect()).unwrap();
+            }
+            rows(&*store, "", 9999).len()
+        })
+    });
+    assert_eq!(workers.map(|worker| worker.join().unwrap()), [5000, 5000]);
+}
+
+#[test]
+fn a_store_on_disk_has_its_rows_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut stores, removed) = sled_in(dir.path());
+    assert_eq!(removed, None);
+    let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+    store.apply(vec![put("dropped", "")]).unwrap();
+    store.clear().unwrap();
+    store.apply(vec![put("a", "1"), put("b", "2")]).unwrap();
+    drop((stores, store));
+    let (mut stores, removed) = sled_in(dir.path());
+    assert_eq!(removed, None);
+    let store = stores.open(task(0), ChangelogId(0)).unwrap();
+    assert_eq!(rows(&*store, "", 9), [("a".into(), "1".into()), ("b".into(), "2".into())]);
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() { files.extend(self::files(&entry)) } else { files.push(entry) }
+    }
+    files.sort();
+    files
+}
+
+/// Ways to damage a file of some length.
+fn damages(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let flipped = |at: usize| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= 0xff;
+        bytes
+    };
+    let middle = bytes.len() / 2;
+    vec![flipped(0), flipped(middle), flipped(bytes.len() - 1), bytes[..middle].to_vec(), Vec::new(), vec![0xa5; 4096]]
+}
+
+/// Opens a store whose files are damaged, and uses it as a worker does: what fails is cleared, or opened anew.
+fn use_damaged(dir: &Path) {
+    for _ in 0..3 {
+        let Ok((database, _)) = sled::Database::open(dir, CACHE) else { panic!("a damaged store was not removed") };
+        let mut stores = database.stores(topology());
+        let Ok(mut store) = stores.open(task(0), ChangelogId(0)) else { continue };
+        let mut count = 0;
+        let read = store.scan(b"", &mut |_, _| {
+            count += 1;
+            true
+        });
+        if read.is_err() && store.clear().is_err() {
+            continue;
+        }
+        assert!(count == 0 || read.is_err() || count == 5000, "{count} of 5000 rows and no error");
+        if store.apply(vec![put("new", "1")]).is_ok() && store.get(b"new") == Ok(Some(b"1".to_vec())) {
+            return;
+        }
+    }
+    panic!("no usable store at the third attempt");
+}
+
+#[test]
+fn a_damaged_store_becomes_an_empty_one() {
+    let whole = tempfile::tempdir().unwrap();
+    let (mut stores, _) = sled_in(whole.path());
+    let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+    let value = "value ".repeat(20);
+    store.apply((0..5000).map(|row| put(&format!("row {row:05}"), &value)).collect()).unwrap();
+    drop((stores, store));
+    let originals: Vec<_> = files(whole.path()).into_iter().filter(|file| fs::metadata(file).unwrap().len() > 0).collect();
+    assert!(!originals.is_empty());
+    for original in &originals {
+        for damaged in damages(&fs::read(original).unwrap()) {
+            let dir = tempfile::tempdir().unwrap();
+            for file in files(whole.path()) {
+                let copy = dir.path().join(file.strip_prefix(whole.path()).unwrap());
+                fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs::copy(&file, copy).unwrap();
+            }
+            fs::write(dir.path().join(original.strip_prefix(whole.path()).unwrap()), damaged).unwrap();
+            use_damaged(dir.path());
+        }
+    }
+}
+
+#[test]
+fn what_was_there_is_told_when_it_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("sled")).unwrap();
+    fs::write(dir.path().join("damaged"), "read a row: bad checksum").unwrap();
+    assert_eq!(sled_in(dir.path()).1, Some("read a row: bad checksum".into()));
+    assert_eq!(sled_in(dir.path()).1, None);
+}

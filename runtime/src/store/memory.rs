@@ -1,0 +1,72 @@
+//! Rows in memory, for tests and for small state that may be restored at each start.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wasmill_core::port::{self, ChangelogId, StoreError, Write};
+use wasmill_core::record::TaskId;
+
+use crate::topology::Topology;
+
+type Rows = Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>;
+
+/// Opens stores whose rows stay until the last clone of this is dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Stores {
+    topology: Arc<Topology>,
+    stores: Arc<Mutex<HashMap<String, Rows>>>,
+}
+
+impl Stores {
+    /// No rows yet, for the operators that the plan names.
+    pub fn new(topology: Arc<Topology>) -> Self {
+        Self { topology, stores: Arc::default() }
+    }
+}
+
+impl port::Stores for Stores {
+    fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn port::Store>, StoreError> {
+        let name = super::name(&self.topology, task, changelog)?;
+        Ok(Box::new(Store(Arc::clone(lock(&self.stores).entry(name).or_default()))))
+    }
+}
+
+#[derive(Debug)]
+struct Store(Rows);
+
+impl port::Store for Store {
+    fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(lock(&self.0).get(row).cloned())
+    }
+
+    fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        let rows = lock(&self.0);
+        for (row, value) in rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)) {
+            if !visit(row, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let mut rows = lock(&self.0);
+        for (row, value) in writes {
+            match value {
+                Some(value) => rows.insert(row, value),
+                None => rows.remove(&row),
+            };
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) -> Result<(), StoreError> {
+        lock(&self.0).clear();
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

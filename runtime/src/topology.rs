@@ -1,0 +1,64 @@
+//! What the plan's indexes are called in the log.
+//!
+//! The worker says [`Target`](wasmill_core::port::Target), [`ChangelogId`](wasmill_core::port::ChangelogId), stage and
+//! input by number; the ports of Kafka and of the embedded log look the names up here. Task (stage s, partition p)
+//! reads partition p of every input of stage s that has that many partitions.
+
+use wasmill_core::port::{ChangelogId, Target};
+use wasmill_core::record::TaskId;
+
+/// The names of a plan's topics.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Topology {
+    /// The topic of each target.
+    pub targets: Vec<String>,
+    /// The changelog topic of each stateful operator.
+    pub changelogs: Vec<String>,
+    /// The tasks topic of each stage; the committed row of its task p belongs to partition p.
+    pub tasks: Vec<String>,
+    /// The inputs of each stage.
+    pub inputs: Vec<Vec<InputTopic>>,
+}
+
+/// An input of a stage.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InputTopic {
+    /// Where its records come from.
+    pub topic: String,
+    /// Where it begins when nothing is committed.
+    pub start: Start,
+    /// Whether it is one of Wasmill's own topics, with control records between the records.
+    pub repartition: bool,
+}
+
+/// Where an input begins when nothing is committed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Start {
+    /// With the first record there is.
+    #[default]
+    Earliest,
+    /// Behind the last record there is.
+    Latest,
+}
+
+impl Topology {
+    /// The topic of a target.
+    pub fn target(&self, target: Target) -> Option<&str> {
+        self.targets.get(usize::from(target.0)).map(String::as_str)
+    }
+
+    /// The topic of a changelog.
+    pub fn changelog(&self, changelog: ChangelogId) -> Option<&str> {
+        self.changelogs.get(usize::from(changelog.0)).map(String::as_str)
+    }
+
+    /// The tasks topic that a task's row belongs to.
+    pub fn rows(&self, task: TaskId) -> Option<&str> {
+        self.tasks.get(usize::from(task.stage)).map(String::as_str)
+    }
+
+    /// An input of a task.
+    pub fn input(&self, task: TaskId, input: u32) -> Option<&InputTopic> {
+        self.inputs.get(usize::from(task.stage))?.get(input as usize)
+    }
+}
