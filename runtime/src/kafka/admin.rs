@@ -1,7 +1,7 @@
 //! Topics: made, described, purged. Every call makes a client of its own and drops it, for librdkafka's admin calls can
 //! hang on a client that has outlived a coordinator.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -114,11 +114,9 @@ fn wanted(topic: &NewTopic, default: u32) -> rdkafka::admin::NewTopic<'_> {
     let wanted = rdkafka::admin::NewTopic::new(&topic.name, topic.partitions as i32, TopicReplication::Fixed(copies));
     let settings: &[(&str, &str)] = match topic.kind {
         Kind::Plain => return wanted,
-        Kind::Changelog => &[
-            ("cleanup.policy", "compact"),
-            ("delete.retention.ms", "604800000"),
-            ("min.cleanable.dirty.ratio", "0.3"),
-        ],
+        Kind::Changelog => {
+            &[("cleanup.policy", "compact"), ("delete.retention.ms", "604800000"), ("min.cleanable.dirty.ratio", "0.3")]
+        }
         Kind::Repartition => &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")],
         Kind::Tasks => &[("cleanup.policy", "delete")],
     };
@@ -179,13 +177,31 @@ pub fn describe<'a>(
 }
 
 fn largest_messages(admin: &AdminClient<Logs>, topics: &[&str]) -> Result<Vec<(String, usize)>, Error> {
+    let settings = settings(admin, topics, "max.message.bytes")?;
+    Ok(settings.into_iter().filter_map(|(topic, bytes)| Some((topic, bytes.parse().ok()?))).collect())
+}
+
+/// Those of some topics that keep the last record of each key.
+pub(super) fn compacted<'a>(
+    client: &Client,
+    topics: impl IntoIterator<Item = &'a str>,
+) -> Result<HashSet<String>, Error> {
+    let topics: Vec<_> = topics.into_iter().collect();
+    if topics.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let policies = settings(&admin(client)?, &topics, "cleanup.policy")?;
+    Ok(policies.into_iter().filter(|(_, policy)| policy.contains("compact")).map(|(topic, _)| topic).collect())
+}
+
+/// A setting of topics. A broker may keep a topic's settings to itself (an ACL); it is left out then.
+fn settings(admin: &AdminClient<Logs>, topics: &[&str], name: &str) -> Result<Vec<(String, String)>, Error> {
     let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let results = block_on(admin.describe_configs(&resources, &options())).map_err(|error| asking(topics, &error))?;
-    // A broker may keep a topic's settings to itself (an ACL); the default stands in then.
     let entries = results.into_iter().flatten().filter_map(|resource| {
-        let bytes = resource.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
-        let OwnedResourceSpecifier::Topic(name) = resource.specifier else { return None };
-        Some((name, bytes))
+        let value = resource.get(name)?.value.clone()?;
+        let OwnedResourceSpecifier::Topic(topic) = resource.specifier else { return None };
+        Some((topic, value))
     });
     Ok(entries.collect())
 }
@@ -230,8 +246,7 @@ pub fn purge(client: &Client, before: &[(&str, Partition, Offset)]) -> Result<()
             .map_err(|error| failed(reason(&error)))?;
     }
     let admin = admin(client)?;
-    let purged =
-        block_on(admin.delete_records(&offsets, &options())).map_err(|error| failed(reason(&error)))?;
+    let purged = block_on(admin.delete_records(&offsets, &options())).map_err(|error| failed(reason(&error)))?;
     for partition in purged.elements() {
         partition
             .error()
@@ -260,9 +275,11 @@ fn default_replication(lookup: &BaseConsumer<Logs>, admin: &AdminClient<Logs>) -
     let metadata = lookup.fetch_metadata(Some("_"), ASK).map_err(failed)?;
     let Some(broker) = metadata.brokers().first() else { return Ok(1) };
     let results = block_on(admin.describe_configs(&[ResourceSpecifier::Broker(broker.id())], &options()));
-    let setting = results.map_err(failed)?.into_iter().flatten().find_map(|resource| {
-        resource.get("default.replication.factor")?.value.as_ref()?.parse().ok()
-    });
+    let setting = results
+        .map_err(failed)?
+        .into_iter()
+        .flatten()
+        .find_map(|resource| resource.get("default.replication.factor")?.value.as_ref()?.parse().ok());
     Ok(setting.unwrap_or(1))
 }
 

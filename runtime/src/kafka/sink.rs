@@ -185,7 +185,7 @@ pub(super) fn init(producer: &Producer, id: &str, patience: Duration) -> Result<
 
 /// A time as Kafka's client takes it: for 0 it would put the present, so the first millisecond of 1970 becomes the
 /// second.
-fn timestamp(timestamp: Timestamp) -> i64 {
+pub(super) fn timestamp(timestamp: Timestamp) -> i64 {
     match timestamp {
         Timestamp::NONE => 0,
         Timestamp(0) => 1,

@@ -108,11 +108,7 @@ unsafe extern "C" fn error(_: *mut sys::rd_kafka_t, _code: c_int, reason: *const
     *callbacks.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
 
-unsafe extern "C" fn delivered(
-    _: *mut sys::rd_kafka_t,
-    message: *const sys::rd_kafka_message_t,
-    opaque: *mut c_void,
-) {
+unsafe extern "C" fn delivered(_: *mut sys::rd_kafka_t, message: *const sys::rd_kafka_message_t, opaque: *mut c_void) {
     // SAFETY: `opaque` is the client's `Callbacks`, see `create`; `message` lives for the call.
     let (callbacks, message) = unsafe { (&*opaque.cast::<Callbacks>(), &*message) };
     callbacks.report(message);

@@ -97,8 +97,9 @@ impl Consumer {
         let mut batch = [ptr::null_mut(); BATCH];
         let wait = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive, and `batch` has room for `most` of at most `BATCH` pointers.
-        let count =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait, batch.as_mut_ptr(), most.min(BATCH)) };
+        let count = unsafe {
+            sys::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait, batch.as_mut_ptr(), most.min(BATCH))
+        };
         let count = usize::try_from(count).unwrap_or(0);
         self.taken.extend(batch.iter().take(count).filter_map(|&message| NonNull::new(message)).map(Taken));
         count

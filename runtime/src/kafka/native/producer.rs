@@ -11,8 +11,8 @@ use rdkafka::client::Client;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka_sys as sys;
-use rdkafka_sys::types::RDKafkaType;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
+use rdkafka_sys::types::RDKafkaType;
 use wasmill_core::batch::Headers;
 
 use super::client::{Callbacks, Undelivered, create};
@@ -105,9 +105,7 @@ impl Producer {
     pub(crate) fn offsets(&self, offsets: &TopicPartitionList, by: &Member, wait: Duration) -> Result<(), Refused> {
         let client = self.client.native_ptr();
         // SAFETY: client, list and metadata are alive, the latter two are only read.
-        outcome(unsafe {
-            sys::rd_kafka_send_offsets_to_transaction(client, offsets.ptr(), by.as_ptr(), millis(wait))
-        })
+        outcome(unsafe { sys::rd_kafka_send_offsets_to_transaction(client, offsets.ptr(), by.as_ptr(), millis(wait)) })
     }
 
     /// Commits the transaction.
