@@ -1,3 +1,3 @@
 //! What the tests of the whole system share.
 
-pub mod kafka;
+pub(crate) mod kafka;

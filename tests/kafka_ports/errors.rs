@@ -55,7 +55,7 @@ fn topics_of_our_own_have_the_settings_that_the_protocol_needs() {
 }
 
 /// Deletes a changelog and makes it again.
-pub fn make_again(broker: &Broker, topic: &str) {
+pub(crate) fn make_again(broker: &Broker, topic: &str) {
     let client = broker.client();
     admin::delete(&client, &[topic]).unwrap();
     let gone = || !admin::list(&client).unwrap().iter().any(|(name, _)| name == topic);

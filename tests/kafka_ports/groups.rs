@@ -4,14 +4,17 @@ use std::time::Duration;
 use wasmill::kafka::{Event, Leave};
 use wasmill_core::port::{Fault, Sink, Tasks};
 
-use super::world::{PATIENCE, World, await_until, sealed, task};
+use super::world::{PATIENCE, World, await_until, sealed, sealed_of};
 use crate::support::kafka::Broker;
 
 #[test]
 fn tasks_go_to_a_second_node_once_their_workers_let_them_go() {
     let broker = Broker::shared();
     let first = World::new(broker);
-    let mut worker = first.worker(0, &[0, 1, 2, 3]);
+    let mut worker = first.worker(0, &[]);
+    for task in first.pipeline.tasks() {
+        first.group.give(task, 0).unwrap();
+    }
     let Ok(Event::Granted(granted)) = first.events.recv_timeout(PATIENCE) else { panic!("nothing was granted") };
     assert_eq!(granted.len(), 8);
 
@@ -20,24 +23,24 @@ fn tasks_go_to_a_second_node_once_their_workers_let_them_go() {
     let Event::Revoked { tasks, released } = event else { panic!("{event:?}") };
     assert_eq!(tasks.len(), 4, "half of them");
     assert!(released.left() > Duration::ZERO);
-    let moving = tasks.iter().find(|task| task.stage == 0).unwrap().partition.0;
+    let moving = tasks[0];
     // The last epoch of a task is committed while the group waits.
     worker.sink.begin().unwrap();
-    let last = sealed(&mut worker, moving, 1, 1);
+    let last = sealed_of(&mut worker, moving, 1, 1);
     worker.sink.commit(std::slice::from_ref(&last)).unwrap();
-    assert_eq!(second.group.give(task(moving), 0), None, "not before it is released");
+    assert_eq!(second.group.give(moving, 0), None, "not before it is released");
     drop(released);
     await_until("the second node has them", || second.group.tasks() == tasks.iter().copied().collect());
     assert_eq!(first.group.tasks().len(), 4);
-    assert_eq!(worker.tasks.lease(task(moving)), None);
+    assert_eq!(worker.tasks.lease(moving), None);
     worker.sink.begin().unwrap();
     assert!(matches!(worker.sink.commit(&[last]), Err(Fault::Abort(_))), "the lease is gone");
     worker.sink.abort().unwrap();
 
     // A task that stayed goes on at the new generation, under its old lease.
-    let stayed = first.group.tasks().into_iter().find(|task| task.stage == 0).unwrap().partition.0;
+    let stayed = first.group.tasks().into_iter().next().unwrap();
     worker.sink.begin().unwrap();
-    let row = sealed(&mut worker, stayed, 1, 1);
+    let row = sealed_of(&mut worker, stayed, 1, 1);
     worker.sink.commit(&[row]).unwrap();
 
     // A node that leaves gives its tasks back.

@@ -52,14 +52,11 @@ fn a_row_is_stable_only_when_its_transaction_is_decided() {
     let broker = Broker::shared();
     let world = World::new(broker);
     let mut worker = world.worker(0, &[0]);
-    worker.sink.begin().unwrap();
-    let row = sealed(&mut worker, 0, 1, 1);
-    worker.sink.commit(&[row]).unwrap();
-    let other = other_worker(broker, "somebody/else");
-    let next = TaskRow { epoch: Epoch(2), owner: "somebody/else".into(), next: vec![Offset(2)], ..TaskRow::default() };
-    send_row(broker, &world, &other, &next);
+    let (other, first, next) = another_owner(broker, &world, "another owner");
 
-    assert_eq!(worker.tasks.owner(task(0)).unwrap().as_deref(), Some("somebody/else"), "seen before it is decided");
+    let began = Instant::now();
+    assert_eq!(worker.tasks.owner(task(0)).unwrap(), Some(first.owner), "told at once, of the row that is committed");
+    assert!(began.elapsed() < Duration::from_secs(2));
     let (answer, answered) = mpsc::channel();
     let reading = std::thread::spawn(move || {
         answer.send(worker.tasks.row(task(0))).unwrap();
@@ -76,24 +73,30 @@ fn to_fence_an_owner_ends_its_transaction() {
     let broker = Broker::shared();
     let world = World::new(broker);
     let mut worker = world.worker(0, &[0]);
-    let other = other_worker(broker, "dead/owner");
-    let row = TaskRow { epoch: Epoch(1), owner: "dead/owner".into(), next: vec![Offset(2)], ..TaskRow::default() };
-    send_row(broker, &world, &other, &row);
+    let (other, first, _) = another_owner(broker, &world, "dead owner");
     let owner = worker.tasks.owner(task(0)).unwrap().unwrap();
     let began = Instant::now();
     worker.tasks.fence(&owner).unwrap();
-    assert_eq!(worker.tasks.row(task(0)).unwrap(), None, "its row never was");
-    assert!(began.elapsed() < Duration::from_secs(15), "before the transaction's own end");
+    assert_eq!(worker.tasks.row(task(0)).unwrap(), Some(first), "the next never was");
+    assert!(began.elapsed() < Duration::from_secs(15), "before the transaction ends by itself");
     assert!(other.commit_transaction(PATIENCE).is_err());
 }
 
-fn other_worker(broker: &Broker, id: &str) -> BaseProducer {
+/// A producer that has committed a row of task 0 and has the next one in an open transaction.
+fn another_owner(broker: &Broker, world: &World, id: &str) -> (BaseProducer, TaskRow, TaskRow) {
+    let owner = format!("{} {id}", world.name);
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", broker.address()).set("transactional.id", id);
+    config.set("bootstrap.servers", broker.address()).set("transactional.id", &owner);
     let producer: BaseProducer = config.create().unwrap();
     producer.init_transactions(PATIENCE).unwrap();
+    let first = TaskRow { epoch: Epoch(1), owner, next: vec![Offset(2)], ..TaskRow::default() };
+    let next = TaskRow { epoch: Epoch(2), ..first.clone() };
     producer.begin_transaction().unwrap();
-    producer
+    send_row(broker, world, &producer, &first);
+    producer.commit_transaction(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    send_row(broker, world, &producer, &next);
+    (producer, first, next)
 }
 
 /// Adds a row to a producer's transaction, as a client that is no member: brokers let those without an instance id.

@@ -1,3 +1,4 @@
+use wasmill::kafka::Timing;
 use wasmill_core::port::{Changelog, Control, Fault, Lease, Polled, Position, Sealed, Sink, Source, Tasks, Written};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 
@@ -18,10 +19,12 @@ fn an_epoch_is_committed_whole_or_not_at_all() {
             worker.sink.change(CHANGELOG, Partition(partition), b"row", Some(value.as_bytes())).unwrap();
         }
         worker.sink.flush().unwrap();
-        assert!(broker.read(&[&world.topic("out")]).len() as u32 == number * 2, "nothing of an open epoch is seen");
+        let read = broker.read(&[&world.topic("out")]);
+        assert_eq!(read.len() as u32, number * 2, "nothing of an open epoch is seen: {read:?}");
         assert_eq!(worker.tasks.row(task(partitions[0])).unwrap(), None);
         let rows = partitions.map(|partition| sealed(worker, partition, 1, 5));
         let written = worker.sink.commit(&rows).unwrap();
+        broker.settle(&world.topic("out"));
         let expected = partitions.map(|partition| Written {
             changelog: CHANGELOG,
             partition: Partition(partition),
@@ -45,9 +48,7 @@ fn an_epoch_is_committed_whole_or_not_at_all() {
     assert_eq!(worker.sink.commit(&[row]).unwrap(), [], "no changelog was written");
     assert_eq!(worker.tasks.row(task(0)).unwrap().unwrap().epoch, Epoch(2));
 
-    let mut values: Vec<_> =
-        broker.read(&[&world.topic("out")]).into_iter().map(|record| record["value"].clone()).collect();
-    values.sort_by_key(ToString::to_string);
+    let values = world.values(broker);
     assert_eq!(values, ["first of 0", "first of 1", "first of 2", "first of 3", "second"]);
 }
 
@@ -73,9 +74,8 @@ fn a_second_sink_of_the_same_id_locks_out_the_first() {
     first.sink.send(OUT, Partition(0), &batch([(None, "again")])).unwrap();
     let row = sealed(&mut first, 0, 2, 1);
     first.sink.commit(&[row]).unwrap();
-    let values: Vec<_> =
-        broker.read(&[&world.topic("out")]).into_iter().map(|record| record["value"].clone()).collect();
-    assert_eq!(values, ["heir", "again"]);
+    let values = world.values(broker);
+    assert_eq!(values, ["again", "heir"]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_record_that_is_too_large_costs_its_epoch_only() {
     worker.sink.send(OUT, Partition(0), &batch([(None, "small")])).unwrap();
     let row = sealed(&mut worker, 0, 1, 1);
     worker.sink.commit(&[row]).unwrap();
-    assert_eq!(broker.read(&[&world.topic("out")]).len(), 1);
+    assert_eq!(world.values(broker), ["small"]);
 }
 
 #[test]
@@ -130,6 +130,7 @@ fn keyed_records_go_where_java_would_send_them() {
 
     let arguments: Vec<_> = ["partition", "4"].into_iter().chain(keys.iter().map(String::as_str)).collect();
     let java = reader(&arguments);
+    broker.settle(&world.topic("out"));
     let read = broker.read(&[&world.topic("out")]);
     for (key, partition) in keys.iter().zip(java) {
         let record = read.iter().find(|record| record["key"] == key.as_str()).unwrap();
@@ -173,7 +174,8 @@ fn what_a_task_tells_comes_between_the_records_it_sends() {
 #[test]
 fn an_epoch_outlives_its_broker() {
     let mut broker = Broker::start(&[]);
-    let world = World::new(&broker);
+    // The broker may be away for longer than the sessions of other tests last.
+    let world = World::with_client(broker.client().with_timing(Timing::default()));
     let mut worker = world.worker(0, &[0]);
     worker.sink.begin().unwrap();
     worker.sink.send(OUT, Partition(0), &batch([(None, "before")])).unwrap();
@@ -185,7 +187,6 @@ fn an_epoch_outlives_its_broker() {
     worker.sink.commit(&[row]).unwrap();
     assert_eq!(worker.tasks.row(task(0)).unwrap().unwrap().epoch, Epoch(1));
     assert_eq!(worker.changelogs.end(CHANGELOG, Partition(0)).unwrap(), Offset(0));
-    let values: Vec<_> =
-        broker.read(&[&world.topic("out")]).into_iter().map(|record| record["value"].clone()).collect();
+    let values = world.values(&broker);
     assert_eq!(values, ["before", "down"]);
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use wasmill::kafka::admin::{self, Kind, NewTopic};
-use wasmill::kafka::{Event, Group, Identity, Pipeline, Worker};
+use wasmill::kafka::{Client, Event, Group, Identity, Pipeline, Worker};
 use wasmill::topology::{InputTopic, Start, Topology};
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::port::{ChangelogId, Fetched, Polled, Sealed, Sink, Source, Target, Tasks};
@@ -16,22 +16,27 @@ use wasmill_core::task::row::TaskRow;
 
 use crate::support::kafka::Broker;
 
-pub const OUT: Target = Target(0);
-pub const REPARTITION: Target = Target(1);
-pub const CHANGELOG: ChangelogId = ChangelogId(0);
-pub const WIDTH: u32 = 4;
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const OUT: Target = Target(0);
+pub(crate) const REPARTITION: Target = Target(1);
+pub(crate) const CHANGELOG: ChangelogId = ChangelogId(0);
+pub(crate) const WIDTH: u32 = 4;
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-pub struct World {
-    pub name: String,
-    pub pipeline: Arc<Pipeline>,
-    pub group: Arc<Group>,
-    pub events: Receiver<Event>,
+pub(crate) struct World {
+    pub(crate) name: String,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) group: Arc<Group>,
+    pub(crate) events: Receiver<Event>,
 }
 
 impl World {
     /// Makes topics of a new name, and joins the group.
-    pub fn new(broker: &Broker) -> Self {
+    pub(crate) fn new(broker: &Broker) -> Self {
+        Self::with_client(broker.client())
+    }
+
+    /// The same with a client of other times.
+    pub(crate) fn with_client(client: Client) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("p{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let kinds = [
@@ -43,16 +48,16 @@ impl World {
             ("second-tasks", Kind::Tasks),
         ];
         let topics = kinds.map(|(topic, kind)| NewTopic::new(format!("{name}.{topic}"), WIDTH, kind));
-        admin::create(&broker.client(), &topics).expect("topics");
-        Self::open(broker, name, "node-1")
+        admin::create(&client, &topics).expect("topics");
+        Self::open(client, name, "node-1")
     }
 
     /// Another node of the same pipeline.
-    pub fn other(&self, broker: &Broker, node: &str) -> Self {
-        Self::open(broker, self.name.clone(), node)
+    pub(crate) fn other(&self, broker: &Broker, node: &str) -> Self {
+        Self::open(broker.client(), self.name.clone(), node)
     }
 
-    fn open(broker: &Broker, name: String, node: &str) -> Self {
+    fn open(client: Client, name: String, node: &str) -> Self {
         let topic = |kind: &str| format!("{name}.{kind}");
         let input = |kind, repartition| InputTopic { topic: topic(kind), start: Start::Earliest, repartition };
         let topology = Topology {
@@ -62,23 +67,33 @@ impl World {
             inputs: vec![vec![input("in", false)], vec![input("repartition", true)]],
         };
         let identity = Identity { cluster: "test".into(), pipeline: name.clone(), node: node.into() };
-        let pipeline = Pipeline::open(broker.client(), identity, topology).expect("a pipeline");
+        let pipeline = Pipeline::open(client, identity, topology).expect("a pipeline");
         let (group, events) = Group::join(&pipeline).expect("a group");
         Self { name, pipeline, group, events }
     }
 
-    pub fn topic(&self, kind: &str) -> String {
+    /// The committed values in the output, sorted, as a reader in Java sees them.
+    pub(crate) fn values(&self, broker: &Broker) -> Vec<String> {
+        broker.settle(&self.topic("out"));
+        let records = broker.read(&[&self.topic("out")]);
+        let mut values: Vec<_> =
+            records.iter().map(|record| record["value"].as_str().expect("text").to_owned()).collect();
+        values.sort();
+        values
+    }
+
+    pub(crate) fn topic(&self, kind: &str) -> String {
         format!("{}.{kind}", self.name)
     }
 
     /// Waits until the node has all tasks.
-    pub fn await_tasks(&self) {
+    pub(crate) fn await_tasks(&self) {
         let all: BTreeSet<_> = self.pipeline.tasks().into_iter().collect();
         await_until("all tasks are granted", || self.group.tasks() == all);
     }
 
     /// A worker that is ready to begin, with these tasks of stage 0.
-    pub fn worker(&self, number: u32, partitions: &[u32]) -> Worker {
+    pub(crate) fn worker(&self, number: u32, partitions: &[u32]) -> Worker {
         self.await_tasks();
         let mut worker = self.pipeline.worker(number, &self.group).expect("a worker");
         worker.sink.reset().expect("a producer");
@@ -90,7 +105,7 @@ impl World {
 }
 
 /// Waits for the outside to get somewhere.
-pub fn await_until(what: &str, mut there: impl FnMut() -> bool) {
+pub(crate) fn await_until(what: &str, mut there: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !there() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
@@ -98,20 +113,24 @@ pub fn await_until(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-pub fn task(partition: u32) -> TaskId {
+pub(crate) fn task(partition: u32) -> TaskId {
     TaskId { stage: 0, partition: Partition(partition) }
 }
 
+/// What a worker seals of a task of stage 0.
+pub(crate) fn sealed(worker: &mut Worker, partition: u32, epoch: u64, next: i64) -> Sealed {
+    sealed_of(worker, task(partition), epoch, next)
+}
+
 /// What a worker seals of a task.
-pub fn sealed(worker: &mut Worker, partition: u32, epoch: u64, next: i64) -> Sealed {
-    let task = task(partition);
+pub(crate) fn sealed_of(worker: &mut Worker, task: TaskId, epoch: u64, next: i64) -> Sealed {
     let owner = worker.tasks.id().to_owned();
     let lease = worker.tasks.lease(task).expect("a lease");
     let row = TaskRow { epoch: Epoch(epoch), owner, next: vec![Offset(next)], ..TaskRow::default() };
     Sealed { task, lease, row }
 }
 
-pub fn batch<'a>(records: impl IntoIterator<Item = (Option<&'a str>, &'a str)>) -> Batch {
+pub(crate) fn batch<'a>(records: impl IntoIterator<Item = (Option<&'a str>, &'a str)>) -> Batch {
     let mut batch = Batch::default();
     for (key, value) in records {
         let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
@@ -121,7 +140,7 @@ pub fn batch<'a>(records: impl IntoIterator<Item = (Option<&'a str>, &'a str)>) 
 }
 
 /// Polls until records come.
-pub fn records(source: &mut impl Source) -> Fetched {
+pub(crate) fn records(source: &mut impl Source) -> Fetched {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Polled::Records(fetched) = source.poll(Duration::from_millis(200)).expect("a poll") {
@@ -132,7 +151,7 @@ pub fn records(source: &mut impl Source) -> Fetched {
 }
 
 /// Polls until an end comes; what comes before it is dropped.
-pub fn end(source: &mut impl Source) -> Polled {
+pub(crate) fn end(source: &mut impl Source) -> Polled {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let end @ Polled::End { .. } = source.poll(Duration::from_millis(200)).expect("a poll") {

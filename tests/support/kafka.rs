@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
-use wasmill::kafka::admin::{self, Kind, NewTopic};
 use wasmill::kafka::{Client, Timing};
 
 const START: Duration = Duration::from_secs(90);
@@ -19,7 +20,7 @@ const WATCHDOG: &str = r#""$@" & read -r told; kill -9 $!; wait $!; [ "$told" = 
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
 /// A broker of a test's own, or the one that all tests of a binary share. It dies with this process.
-pub struct Broker {
+pub(crate) struct Broker {
     port: u16,
     directory: TempDir,
     process: Option<Child>,
@@ -27,13 +28,13 @@ pub struct Broker {
 
 impl Broker {
     /// The broker that the tests of this binary share.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Broker> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(&[]))
     }
 
     /// Formats and starts a broker, and waits until it answers.
-    pub fn start(settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
         let directory = TempDir::new().expect("a directory for the broker");
         let (port, controller) = (free_port(), free_port());
         let properties = properties(port, controller, directory.path(), settings);
@@ -47,12 +48,12 @@ impl Broker {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// A client with short times, so that tests of failures are short.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let timing = Timing {
             session: Duration::from_secs(15),
             max_poll: Duration::from_mins(1),
@@ -62,13 +63,8 @@ impl Broker {
         Client::new(&self.address(), [].into()).with_timing(timing)
     }
 
-    /// Makes a topic.
-    pub fn create_topic(&self, name: &str, partitions: u32) {
-        admin::create(&self.client(), &[NewTopic::new(name, partitions, Kind::Plain)]).expect("a topic");
-    }
-
     /// Kills it with SIGKILL.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let mut watchdog = process.stdin.take().expect("the watchdog's input");
             watchdog.write_all(b"kill\n").expect("tell the watchdog");
@@ -77,7 +73,7 @@ impl Broker {
     }
 
     /// Starts it, after a kill on what that left, and waits until it answers.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let log = File::create(self.directory.path().join("broker.log")).expect("the broker's log");
         let mut command = Command::new("sh");
@@ -99,8 +95,26 @@ impl Broker {
         fs::read_to_string(self.directory.path().join("broker.log")).unwrap_or_default()
     }
 
+    /// Waits until no transaction with records in a topic is open: the markers of one that is committed may come late.
+    pub(crate) fn settle(&self, topic: &str) {
+        let client = |isolation: &str| -> BaseConsumer {
+            let mut config = ClientConfig::new();
+            config.set("bootstrap.servers", self.address()).set("isolation.level", isolation);
+            config.create().expect("a consumer")
+        };
+        let (stable, all) = (client("read_committed"), client("read_uncommitted"));
+        let metadata = all.fetch_metadata(Some(topic), START).expect("metadata");
+        let deadline = Instant::now() + START;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()) {
+            let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(topic, partition, START).expect("its end").1;
+            while end(&stable) < end(&all) {
+                assert!(Instant::now() < deadline, "a transaction in {topic}/{partition} stays open");
+            }
+        }
+    }
+
     /// What kafka-clients in Java reads: the committed records of topics, to the end that they have now.
-    pub fn read(&self, topics: &[&str]) -> Vec<serde_json::Value> {
+    pub(crate) fn read(&self, topics: &[&str]) -> Vec<serde_json::Value> {
         let lines = reader(&[&[self.address().as_str()], topics].concat());
         lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
@@ -113,7 +127,7 @@ impl Drop for Broker {
 }
 
 /// Runs Reader.java, and answers what it prints.
-pub fn reader(arguments: &[&str]) -> Vec<String> {
+pub(crate) fn reader(arguments: &[&str]) -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/Reader.java");
     let mut command = java(Path::new("."));
     command.arg(source).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
