@@ -1,0 +1,26 @@
+//! The worker's ports on Apache Kafka.
+//!
+//! A worker's transaction carries the outputs, the changelog records and the rows of its tasks. A task's row is the
+//! committed offset of its partition of a tasks topic: the offset is the task's epoch, its metadata the rest of the
+//! row. [`Group`] is the one member of the pipeline's group on this node; it says which tasks the node has, and
+//! [`Group::give`] which worker may commit them. [`Pipeline::worker`] makes the ports of a worker.
+
+pub mod admin;
+mod changelog;
+mod client;
+mod fault;
+mod group;
+mod native;
+mod pipeline;
+pub mod records;
+mod rows;
+mod sink;
+mod source;
+
+pub use changelog::Changelogs;
+pub use client::{Client, Error, Timing};
+pub use group::{Event, Group, Leave, Released};
+pub use pipeline::{Identity, Pipeline, Worker};
+pub use rows::Rows;
+pub use sink::Sink;
+pub use source::Source;

@@ -1,0 +1,317 @@
+//! Topics: made, described, purged. Every call makes a client of its own and drops it, for librdkafka's admin calls can
+//! hang on a client that has outlived a coordinator.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use wasmill_core::record::{Offset, Partition};
+
+use super::client::{ASK, Client, Error, Logs};
+use super::fault::describe as reason;
+use super::native::describe::topic_ids;
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A user's topic, with the cluster's settings.
+    Plain,
+    /// The rows of an operator: compacted.
+    Changelog,
+    /// Records on their way to the task of their key: kept until they are purged.
+    Repartition,
+    /// No data; its committed offsets are the rows of tasks.
+    Tasks,
+}
+
+/// A topic to make.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: u32,
+    /// What it is for.
+    pub kind: Kind,
+    /// How many copies; `None`: as many as the cluster's default.
+    pub replication: Option<u32>,
+}
+
+impl NewTopic {
+    /// A topic with the cluster's default number of copies.
+    pub fn new(name: impl Into<String>, partitions: u32, kind: Kind) -> Self {
+        Self { name: name.into(), partitions, kind, replication: None }
+    }
+}
+
+/// What a topic is like.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Described {
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// What tells it from an earlier topic of the same name; empty if the brokers do not say.
+    pub id: String,
+    /// The largest batch of records that it takes, in bytes.
+    pub largest_message: usize,
+}
+
+/// The largest message of a topic that says nothing of it: the brokers' default.
+const LARGEST_MESSAGE: usize = 1_048_588;
+
+/// Makes those topics that do not exist, and answers their names when every broker asked knows them. A topic that
+/// exists keeps its settings, but must have the partitions asked for, unless it is a user's.
+pub fn create(client: &Client, topics: &[NewTopic]) -> Result<Vec<String>, Error> {
+    let lookup = client.lookup()?;
+    let mut missing = Vec::new();
+    for topic in topics {
+        match partitions(&lookup, &topic.name)? {
+            None => missing.push(topic),
+            Some(there) if topic.kind != Kind::Plain && there != topic.partitions => return Err(misfit(topic, there)),
+            Some(_) => {}
+        }
+    }
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let admin = admin(client)?;
+    let default = default_replication(&lookup, &admin)?;
+    let wanted: Vec<_> = missing.iter().map(|topic| wanted(topic, default)).collect();
+    let results = block_on(admin.create_topics(&wanted, &options()))
+        .map_err(|error| Error::failed("create topics", reason(&error)))?;
+    let mut made = Vec::new();
+    for result in results {
+        match result {
+            Ok(name) => made.push(name),
+            // Another node was faster.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => return Err(Error::failed(format!("create topic {name}"), code)),
+        }
+    }
+    await_topics(&lookup, &missing)?;
+    tracing::info!(topics = ?made, "made topics");
+    Ok(made)
+}
+
+fn misfit(topic: &NewTopic, there: u32) -> Error {
+    let reason = format!(
+        "it exists with {there} partitions in place of {}; partition counts belong to a pipeline's revision: delete the \
+         pipeline, or use another --cluster",
+        topic.partitions
+    );
+    Error::failed(format!("create topic {}", topic.name), reason)
+}
+
+fn wanted(topic: &NewTopic, default: u32) -> rdkafka::admin::NewTopic<'_> {
+    const ALWAYS: &str = "9223372036854775807";
+    let copies = topic.replication.map_or(-1, |copies| copies as i32);
+    let wanted = rdkafka::admin::NewTopic::new(&topic.name, topic.partitions as i32, TopicReplication::Fixed(copies));
+    let settings: &[(&str, &str)] = match topic.kind {
+        Kind::Plain => return wanted,
+        Kind::Changelog => {
+            &[("cleanup.policy", "compact"), ("delete.retention.ms", "604800000"), ("min.cleanable.dirty.ratio", "0.3")]
+        }
+        Kind::Repartition => &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")],
+        Kind::Tasks => &[("cleanup.policy", "delete")],
+    };
+    let times = [
+        ("message.timestamp.type", "CreateTime"),
+        ("message.timestamp.before.max.ms", ALWAYS),
+        ("message.timestamp.after.max.ms", ALWAYS),
+    ];
+    let copies = topic.replication.unwrap_or(default);
+    let in_sync = (copies > 1).then_some(("min.insync.replicas", "2"));
+    let all = settings.iter().copied().chain(times).chain(in_sync);
+    all.fold(wanted, |wanted, (name, value)| wanted.set(name, value))
+}
+
+fn await_topics(lookup: &BaseConsumer<Logs>, topics: &[&NewTopic]) -> Result<(), Error> {
+    let deadline = Instant::now() + ASK;
+    for topic in topics {
+        while partitions(lookup, &topic.name)?.is_none() {
+            if Instant::now() > deadline {
+                return Err(Error::failed(format!("create topic {}", topic.name), "it was made but does not appear"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+/// Describes topics. One that does not exist is an error that says how to make it.
+pub fn describe<'a>(
+    client: &Client,
+    topics: impl IntoIterator<Item = &'a str>,
+) -> Result<HashMap<String, Described>, Error> {
+    let lookup = client.lookup()?;
+    let mut described = HashMap::new();
+    for topic in topics {
+        if described.contains_key(topic) {
+            continue;
+        }
+        let partitions = partitions(&lookup, topic)?
+            .ok_or_else(|| Error::Missing { topic: topic.to_owned(), brokers: client.brokers().to_owned() })?;
+        let largest_message = LARGEST_MESSAGE;
+        described.insert(topic.to_owned(), Described { partitions, id: String::new(), largest_message });
+    }
+    let names: Vec<_> = described.keys().cloned().collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        return Ok(described);
+    }
+    let admin = admin(client)?;
+    let ids = topic_ids(admin.inner(), &names, ASK).map_err(|error| asking(&names, &error))?;
+    for (name, id) in ids {
+        described.entry(name).and_modify(|topic| topic.id = id);
+    }
+    for (name, bytes) in largest_messages(&admin, &names)? {
+        described.entry(name).and_modify(|topic| topic.largest_message = bytes);
+    }
+    Ok(described)
+}
+
+fn largest_messages(admin: &AdminClient<Logs>, topics: &[&str]) -> Result<Vec<(String, usize)>, Error> {
+    let settings = settings(admin, topics, "max.message.bytes")?;
+    Ok(settings.into_iter().filter_map(|(topic, bytes)| Some((topic, bytes.parse().ok()?))).collect())
+}
+
+/// Those of some topics that keep the last record of each key.
+pub(super) fn compacted<'a>(
+    client: &Client,
+    topics: impl IntoIterator<Item = &'a str>,
+) -> Result<HashSet<String>, Error> {
+    let topics: Vec<_> = topics.into_iter().collect();
+    if topics.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let policies = settings(&admin(client)?, &topics, "cleanup.policy")?;
+    Ok(policies.into_iter().filter(|(_, policy)| policy.contains("compact")).map(|(topic, _)| topic).collect())
+}
+
+/// A setting of topics. A broker may keep a topic's settings to itself (an ACL); it is left out then.
+fn settings(admin: &AdminClient<Logs>, topics: &[&str], name: &str) -> Result<Vec<(String, String)>, Error> {
+    let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let results = block_on(admin.describe_configs(&resources, &options())).map_err(|error| asking(topics, &error))?;
+    let entries = results.into_iter().flatten().filter_map(|resource| {
+        let value = resource.get(name)?.value.clone()?;
+        let OwnedResourceSpecifier::Topic(topic) = resource.specifier else { return None };
+        Some((topic, value))
+    });
+    Ok(entries.collect())
+}
+
+/// The topics there are, without Kafka's own, each with its number of partitions.
+pub fn list(client: &Client) -> Result<Vec<(String, u32)>, Error> {
+    let lookup = client.lookup()?;
+    let all = lookup.fetch_metadata(None, ASK).map_err(|error| Error::failed("list topics", reason(&error)))?;
+    let topics = all.topics().iter().filter(|topic| !topic.name().starts_with("__"));
+    let mut listed: Vec<_> = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as u32)).collect();
+    listed.sort();
+    Ok(listed)
+}
+
+/// Deletes topics. Those that do not exist are left out.
+pub fn delete(client: &Client, topics: &[&str]) -> Result<(), Error> {
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let admin = admin(client)?;
+    let results = block_on(admin.delete_topics(topics, &options()))
+        .map_err(|error| Error::failed("delete topics", reason(&error)))?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((name, code)) => return Err(Error::failed(format!("delete topic {name}"), code)),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the records of repartition topics that lie before offsets, which must be committed by every reader.
+pub fn purge(client: &Client, before: &[(&str, Partition, Offset)]) -> Result<(), Error> {
+    if before.is_empty() {
+        return Ok(());
+    }
+    let failed = |reason: String| Error::failed("purge repartition topics", reason);
+    let mut offsets = TopicPartitionList::with_capacity(before.len());
+    for &(topic, partition, offset) in before {
+        offsets
+            .add_partition_offset(topic, partition.0 as i32, rdkafka::Offset::Offset(offset.0))
+            .map_err(|error| failed(reason(&error)))?;
+    }
+    let admin = admin(client)?;
+    let purged = block_on(admin.delete_records(&offsets, &options())).map_err(|error| failed(reason(&error)))?;
+    for partition in purged.elements() {
+        partition
+            .error()
+            .map_err(|error| failed(format!("{}/{}: {}", partition.topic(), partition.partition(), reason(&error))))?;
+    }
+    Ok(())
+}
+
+/// Partitions of a topic; `None` if it does not exist.
+pub(super) fn partitions(lookup: &BaseConsumer<Logs>, topic: &str) -> Result<Option<u32>, Error> {
+    let metadata = lookup.fetch_metadata(Some(topic), ASK).map_err(|error| asking(&[topic], &error))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => Ok(Some(found.partitions().len() as u32).filter(|&partitions| partitions > 0)),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::LeaderNotAvailable,
+        ) => Ok(None),
+        Some(code) => Err(Error::failed(format!("describe topic {topic}"), code)),
+    }
+}
+
+fn default_replication(lookup: &BaseConsumer<Logs>, admin: &AdminClient<Logs>) -> Result<u32, Error> {
+    let failed = |error| Error::failed("ask a broker for its default replication", reason(&error));
+    let metadata = lookup.fetch_metadata(Some("_"), ASK).map_err(failed)?;
+    let Some(broker) = metadata.brokers().first() else { return Ok(1) };
+    let results = block_on(admin.describe_configs(&[ResourceSpecifier::Broker(broker.id())], &options()));
+    let setting = results
+        .map_err(failed)?
+        .into_iter()
+        .flatten()
+        .find_map(|resource| resource.get("default.replication.factor")?.value.as_ref()?.parse().ok());
+    Ok(setting.unwrap_or(1))
+}
+
+fn asking(topics: &[&str], error: &rdkafka::error::KafkaError) -> Error {
+    Error::failed(format!("describe topic {}", topics.join(", ")), reason(error))
+}
+
+fn admin(client: &Client) -> Result<AdminClient<Logs>, Error> {
+    super::client::create(&client.config(&[], &[]))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(ASK)).request_timeout(Some(ASK + Duration::from_secs(2)))
+}
+
+/// Waits for a future whose answer comes from librdkafka's own threads.
+fn block_on<T>(future: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut context) {
+            return answer;
+        }
+        thread::park();
+    }
+}
+
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,314 @@
+//! How to reach Kafka, and the settings of each kind of client.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use thiserror::Error;
+
+/// How long to try before saying that Kafka cannot be reached.
+const CONNECT: Duration = Duration::from_secs(8);
+
+/// How long a question about topics may take.
+pub(super) const ASK: Duration = Duration::from_secs(10);
+
+/// Why something could not be done on Kafka.
+#[derive(Clone, Debug, Error, Eq, PartialEq)]
+pub enum Error {
+    /// No broker answers.
+    #[error("cannot reach Kafka at {brokers}: {reason}; check --brokers and --kafka-config")]
+    Unreachable {
+        /// Where it was looked for.
+        brokers: String,
+        /// What was tried, and how it failed.
+        reason: String,
+    },
+    /// A topic does not exist.
+    #[error(
+        "topic {topic} does not exist; create it (kafka-topics.sh --create --topic {topic} --partitions N \
+         --bootstrap-server {brokers}), or give its source or sink `create: {{partitions: N}}`"
+    )]
+    Missing {
+        /// Its name.
+        topic: String,
+        /// Where it was looked for.
+        brokers: String,
+    },
+    /// A setting of a client does not work.
+    #[error("configure the Kafka client: {reason}; see --kafka-config")]
+    Setting {
+        /// Which, and why.
+        reason: String,
+    },
+    /// A request failed.
+    #[error("{doing}: {reason}")]
+    Failed {
+        /// What was being done, to what.
+        doing: String,
+        /// Why it failed.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(super) fn failed(doing: impl Into<String>, reason: impl Display) -> Self {
+        Self::Failed { doing: doing.into(), reason: reason.to_string() }
+    }
+}
+
+/// How long the parties of the protocol wait for each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timing {
+    /// Silence after which the group takes a node for dead.
+    pub session: Duration,
+    /// The longest time between two polls of the group consumer.
+    pub max_poll: Duration,
+    /// The longest life of a transaction.
+    pub transaction: Duration,
+    /// How long a record may take to be delivered; less than `transaction`.
+    pub message: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            session: Duration::from_secs(45),
+            max_poll: Duration::from_mins(2),
+            transaction: Duration::from_mins(1),
+            message: Duration::from_secs(50),
+        }
+    }
+}
+
+impl Timing {
+    /// How long the workers may take to let a revoked task go.
+    pub fn release(&self) -> Duration {
+        Duration::from_secs(20).min(self.max_poll / 3).min(self.transaction / 2)
+    }
+}
+
+/// How to reach a Kafka cluster.
+#[derive(Clone, Debug)]
+pub struct Client {
+    brokers: String,
+    properties: BTreeMap<String, String>,
+    timing: Timing,
+}
+
+impl Client {
+    /// A cluster by the addresses of some of its brokers, `HOST:PORT,…`, and properties of librdkafka for all clients.
+    /// A property that the protocol depends on is not taken over.
+    pub fn new(brokers: &str, properties: BTreeMap<String, String>) -> Self {
+        Self { brokers: brokers.to_owned(), properties, timing: Timing::default() }
+    }
+
+    /// The same with other times to wait.
+    #[must_use]
+    pub fn with_timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    /// The addresses it was given.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// The times to wait.
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Waits until a broker answers, at most eight seconds. Answers the cluster's id.
+    pub fn connect(&self) -> Result<String, Error> {
+        let consumer = self.lookup()?;
+        let deadline = Instant::now() + CONNECT;
+        loop {
+            if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
+                tracing::debug!(%error, "connect to Kafka");
+            }
+            if let Some(id) = consumer.client().fetch_cluster_id(Duration::from_millis(200)) {
+                return Ok(id);
+            }
+            if Instant::now() >= deadline {
+                let reason = consumer.context().last_error().unwrap_or_else(|| "no answer".into());
+                return Err(Error::Unreachable { brokers: self.brokers.clone(), reason });
+            }
+        }
+    }
+
+    /// A consumer to ask about topics and offsets with.
+    pub(super) fn lookup(&self) -> Result<BaseConsumer<Logs>, Error> {
+        create(&self.config(&[], &[("allow.auto.create.topics", "false")]))
+    }
+
+    /// The same, which sees the records of open transactions too.
+    pub(super) fn lookup_all(&self) -> Result<BaseConsumer<Logs>, Error> {
+        let fixed = [("allow.auto.create.topics", "false"), ("isolation.level", "read_uncommitted")];
+        create(&self.config(&[], &fixed))
+    }
+
+    /// A group consumer's settings. The instance keeps its place in the group while it restarts.
+    pub(super) fn member(&self, group: &str, instance: &str) -> ClientConfig {
+        let (session, poll) = (self.timing.session, self.timing.max_poll);
+        let heartbeat = (session / 4).min(Duration::from_secs(3));
+        self.config(
+            &[("heartbeat.interval.ms", &millis(heartbeat))],
+            &[
+                ("group.id", group),
+                ("group.instance.id", instance),
+                ("group.protocol", "classic"),
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", &millis(session)),
+                ("max.poll.interval.ms", &millis(poll.max(session))),
+                ("enable.auto.commit", "false"),
+                ("auto.offset.reset", "latest"),
+                ("allow.auto.create.topics", "false"),
+            ],
+        )
+    }
+
+    /// A consumer of data that never joins its group.
+    pub(super) fn data(&self, group: &str) -> ClientConfig {
+        self.reader(group, "100", &[("queued.min.messages", "100000"), ("queued.max.messages.kbytes", "16384")])
+    }
+
+    /// A consumer of changelogs.
+    pub(super) fn restore(&self, group: &str) -> ClientConfig {
+        self.reader(group, "5", &[("queued.min.messages", "100000"), ("queued.max.messages.kbytes", "16384")])
+    }
+
+    fn reader(&self, group: &str, wait: &str, more: &[(&str, &str)]) -> ClientConfig {
+        let tunable = [&[("fetch.wait.max.ms", wait), ("fetch.min.bytes", "1")], more].concat();
+        self.config(
+            &tunable,
+            &[
+                ("group.id", group),
+                ("isolation.level", "read_committed"),
+                ("auto.offset.reset", "error"),
+                ("fetch.queue.backoff.ms", "10"),
+                ("enable.partition.eof", "true"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("allow.auto.create.topics", "false"),
+                ("max.poll.interval.ms", "86400000"),
+            ],
+        )
+    }
+
+    /// A client that reads committed offsets: those that are decided, or those that were sent last.
+    pub(super) fn rows(&self, group: &str, isolation: &str) -> Result<BaseConsumer<Logs>, Error> {
+        let fixed = [
+            ("group.id", group),
+            ("isolation.level", isolation),
+            ("enable.auto.commit", "false"),
+            ("retry.backoff.ms", "10"),
+            ("retry.backoff.max.ms", "50"),
+            ("max.poll.interval.ms", "86400000"),
+        ];
+        create(&self.config(&[], &fixed))
+    }
+
+    /// A transactional producer's settings.
+    pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
+        let Timing { transaction, message, .. } = self.timing;
+        self.config(
+            &[
+                ("linger.ms", "5"),
+                ("batch.num.messages", "10000"),
+                ("batch.size", "1000000"),
+                ("queue.buffering.max.messages", "1000000"),
+                ("queue.buffering.max.kbytes", "262144"),
+            ],
+            &[
+                ("transactional.id", transactional_id),
+                ("transaction.timeout.ms", &millis(transaction)),
+                ("message.timeout.ms", &millis(message)),
+                // Without it, sending offsets can hang for ever after the group coordinator died: librdkafka #5511.
+                ("connections.max.idle.ms", "3000"),
+                ("reconnect.backoff.max.ms", "1000"),
+            ],
+        )
+    }
+
+    /// Settings that may be replaced, then the user's properties, then those that the protocol depends on.
+    pub(super) fn config(&self, tunable: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config.set("client.id", "wasmill");
+        let properties = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let brokers = [("bootstrap.servers", self.brokers.as_str())];
+        let ours = tunable.iter().copied();
+        for (name, value) in ours.chain(properties).chain(fixed.iter().copied()).chain(brokers) {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+/// Makes a client of the rdkafka crate.
+pub(super) fn create<C, T>(config: &ClientConfig) -> Result<T, Error>
+where
+    C: ClientContext + Default,
+    T: FromClientConfigAndContext<C>,
+{
+    config.create_with_context(C::default()).map_err(setting)
+}
+
+pub(super) fn setting(error: KafkaError) -> Error {
+    let reason = match error {
+        KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
+        KafkaError::ClientCreation(reason) => reason,
+        other => other.to_string(),
+    };
+    Error::Setting { reason }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+/// Passes what librdkafka logs to `tracing`.
+#[derive(Debug, Default)]
+pub(crate) struct Logs {
+    last: Mutex<Option<String>>,
+}
+
+impl Logs {
+    fn last_error(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Logs {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+        if !reason.contains("brokers are down") {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Logs {}
+
+/// Passes a line of librdkafka's log on. It retries by itself, so none of its errors is one of ours.
+pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(target: "librdkafka", facility, "{line}");
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", facility, "{line}"),
+    }
+}

@@ -1,0 +1,206 @@
+//! The thread that polls a group consumer, and what it does when the group rebalances.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use wasmill_core::record::{Partition, TaskId};
+
+use super::{Event, LEAVE, Released, Shared};
+use crate::kafka::client::{Error, log_line, setting};
+use crate::kafka::native::member::Member;
+
+/// How long a poll waits; a stop is noticed after that.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long to wait before joining again after a fatal error, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Answers the group's rebalances.
+pub(super) struct Rebalances {
+    shared: Weak<Shared>,
+    events: Mutex<Sender<Event>>,
+}
+
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let tasks = tasks(&shared, list);
+        let done = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assigned(&shared, consumer, list, tasks)
+        } else {
+            self.revoked(&shared, consumer.assignment_lost(), tasks);
+            consumer.incremental_unassign(list)
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "rebalance");
+        }
+    }
+}
+
+impl Rebalances {
+    /// Takes partitions at offset 0 and pauses them before anything is fetched: they have no data, and their committed
+    /// offsets are epochs, which are no places in them.
+    fn assigned(
+        &self,
+        shared: &Shared,
+        consumer: &BaseConsumer<Self>,
+        list: &mut TopicPartitionList,
+        tasks: Vec<TaskId>,
+    ) -> KafkaResult<()> {
+        list.set_all_offsets(Offset::Offset(0))?;
+        consumer.incremental_assign(list)?;
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        consumer.pause(list)?;
+        let generation = Member::of(consumer).map_or(-1, |member| member.generation());
+        shared.leases().grant(&tasks, generation);
+        tracing::info!(generation, tasks = tasks.len(), "granted");
+        self.tell(Event::Granted(tasks));
+        Ok(())
+    }
+
+    fn revoked(&self, shared: &Shared, lost: bool, tasks: Vec<TaskId>) {
+        if tasks.is_empty() {
+            return;
+        }
+        tracing::info!(tasks = tasks.len(), lost, "revoked");
+        if lost {
+            shared.leases().void(&tasks);
+            self.tell(Event::Lost { tasks, reason: "the group took this node for dead".into() });
+            return;
+        }
+        if !shared.is_stopping() {
+            let patience = shared.pipeline.client.timing().release();
+            let (answer, answered) = mpsc::channel();
+            let released = Released { deadline: Instant::now() + patience, _answer: answer };
+            self.tell(Event::Revoked { tasks: tasks.clone(), released });
+            // Nothing is ever sent: the answer is that the sender is dropped.
+            if answered.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!(tasks = tasks.len(), "workers did not release revoked tasks in time");
+            }
+        }
+        shared.leases().void(&tasks);
+    }
+
+    fn tell(&self, event: Event) {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        // With nobody left to hear it, the node is stopping.
+        drop(events.send(event));
+    }
+}
+
+/// The tasks of partitions of tasks topics.
+fn tasks(shared: &Shared, list: &TopicPartitionList) -> Vec<TaskId> {
+    let topics = &shared.pipeline.topology.tasks;
+    let elements = list.elements();
+    let tasks = elements.iter().filter_map(|element| {
+        let stage = topics.iter().position(|topic| topic == element.topic())?;
+        Some(TaskId { stage: stage as u16, partition: Partition(u32::try_from(element.partition()).ok()?) })
+    });
+    tasks.collect()
+}
+
+/// Makes a consumer and subscribes it.
+pub(super) fn join(shared: &Arc<Shared>, events: &Sender<Event>) -> Result<BaseConsumer<Rebalances>, Error> {
+    let identity = &shared.pipeline.identity;
+    let group = identity.group();
+    let config = shared.pipeline.client.member(&group, &identity.node);
+    let context = Rebalances { shared: Arc::downgrade(shared), events: Mutex::new(events.clone()) };
+    let consumer: BaseConsumer<_> = config.create_with_context(context).map_err(setting)?;
+    let mut topics: Vec<_> = shared.pipeline.topology.tasks.iter().map(String::as_str).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    consumer.subscribe(&topics).map_err(|error| Error::failed(format!("join group {group}"), error))?;
+    Ok(consumer)
+}
+
+/// Polls until the membership is stopped.
+pub(super) fn run(shared: &Arc<Shared>, events: &Sender<Event>) {
+    let mut back_off = BACK_OFF.0;
+    while !shared.is_stopping() {
+        match poll(shared) {
+            Ok(()) => {
+                if !shared.leases().tasks().is_empty() {
+                    back_off = BACK_OFF.0;
+                }
+            }
+            Err(reason) => {
+                lose(shared, events, &reason);
+                pause(shared, back_off);
+                back_off = (back_off * 2).min(BACK_OFF.1);
+                rejoin(shared, events);
+            }
+        }
+    }
+    let consumer = shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(consumer) = consumer {
+        if shared.stop.load(Ordering::Acquire) == LEAVE {
+            leave(shared, &consumer);
+        }
+        drop(consumer);
+    }
+    shared.leases().void_all();
+}
+
+/// Polls once. The answer is an error when the consumer is of no use any more.
+fn poll(shared: &Shared) -> Result<(), String> {
+    let consumer = shared.consumer.read().unwrap_or_else(PoisonError::into_inner);
+    let Some(consumer) = consumer.as_ref() else { return Err("there is no group consumer".into()) };
+    match consumer.poll(POLL) {
+        Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(code.to_string()),
+        Some(Err(error)) => {
+            tracing::debug!(%error, "group");
+            Ok(())
+        }
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+fn lose(shared: &Shared, events: &Sender<Event>, reason: &str) {
+    let tasks = shared.leases().void_all();
+    tracing::error!(reason, tasks = tasks.len(), "lost the membership of the group");
+    drop(events.send(Event::Lost { tasks, reason: reason.to_owned() }));
+    let consumer = shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take();
+    drop(consumer);
+}
+
+fn rejoin(shared: &Arc<Shared>, events: &Sender<Event>) {
+    match join(shared, events) {
+        Ok(consumer) => *shared.consumer.write().unwrap_or_else(PoisonError::into_inner) = Some(consumer),
+        Err(error) => tracing::error!(%error, "join the group again"),
+    }
+}
+
+fn pause(shared: &Shared, wait: Duration) {
+    let deadline = Instant::now() + wait;
+    while !shared.is_stopping() && Instant::now() < deadline {
+        std::thread::sleep(POLL.min(wait));
+    }
+}
+
+/// Gives up the place in the group: a static member that only closes keeps it.
+fn leave(shared: &Shared, consumer: &BaseConsumer<Rebalances>) {
+    consumer.unsubscribe();
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while !shared.leases().tasks().is_empty() && Instant::now() < deadline {
+        drop(consumer.poll(POLL));
+    }
+}

@@ -1,0 +1,126 @@
+//! What all workers of a pipeline on this node share: names, topics, the group; and the ports of each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmill_core::port::{ChangelogId, Target};
+use wasmill_core::record::{Partition, TaskId};
+
+use super::admin::{self, Described};
+use super::changelog::Changelogs;
+use super::client::{Client, Error};
+use super::group::Group;
+use super::rows::Rows;
+use super::sink::Sink;
+use super::source::Source;
+use crate::topology::{InputTopic, Topology};
+
+/// Who runs which pipeline.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// The cluster's name, the prefix of everything that is made on Kafka.
+    pub cluster: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The node's id, kept in its data directory: a restart of the node has the same.
+    pub node: String,
+}
+
+impl Identity {
+    /// The consumer group of the pipeline.
+    pub fn group(&self) -> String {
+        format!("{}.{}", self.cluster, self.pipeline)
+    }
+
+    /// The transactional id of a worker.
+    pub fn transactional_id(&self, worker: u32) -> String {
+        format!("{}/{}/{}/{worker}", self.cluster, self.pipeline, self.node)
+    }
+}
+
+/// A pipeline's place on Kafka: its names, and what its topics are like.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(super) client: Client,
+    pub(super) identity: Identity,
+    pub(super) topology: Topology,
+    pub(super) cluster_id: String,
+    topics: HashMap<String, Described>,
+}
+
+impl Pipeline {
+    /// Connects, and describes the topics of a plan, all of which must exist.
+    pub fn open(client: Client, identity: Identity, topology: Topology) -> Result<Arc<Self>, Error> {
+        let cluster_id = client.connect()?;
+        let inputs = topology.inputs.iter().flatten().map(|input| &input.topic);
+        let names = topology.targets.iter().chain(&topology.changelogs).chain(&topology.tasks).chain(inputs);
+        let topics = admin::describe(&client, names.map(String::as_str))?;
+        Ok(Arc::new(Self { client, identity, topology, cluster_id, topics }))
+    }
+
+    /// The names of the pipeline.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// How many partitions a topic of the plan has.
+    pub fn partitions(&self, topic: &str) -> u32 {
+        self.topics.get(topic).map_or(0, |topic| topic.partitions)
+    }
+
+    /// The largest message that a target takes, in bytes.
+    pub fn largest_message(&self, target: Target) -> usize {
+        let topic = self.topology.target(target).and_then(|topic| self.topics.get(topic));
+        topic.map_or(0, |topic| topic.largest_message)
+    }
+
+    /// All tasks of the pipeline: for each stage as many as its tasks topic has partitions.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        let stages = self.topology.tasks.iter().zip(0..);
+        let tasks = stages.flat_map(|(topic, stage)| {
+            (0..self.partitions(topic)).map(move |partition| TaskId { stage, partition: Partition(partition) })
+        });
+        tasks.collect()
+    }
+
+    /// Makes the ports of a worker. Before it does anything else, the worker resets its sink.
+    pub fn worker(self: &Arc<Self>, number: u32, group: &Arc<Group>) -> Result<Worker, Error> {
+        Ok(Worker {
+            source: Source::new(self)?,
+            sink: Sink::new(self, group, number),
+            tasks: Rows::new(self, group, number)?,
+            changelogs: Changelogs::new(self),
+        })
+    }
+
+    pub(super) fn topic_id(&self, topic: &str) -> &str {
+        self.topics.get(topic).map_or("", |topic| topic.id.as_str())
+    }
+
+    pub(super) fn largest_of(&self, topic: &str) -> usize {
+        self.topics.get(topic).map_or(0, |topic| topic.largest_message)
+    }
+
+    /// An input of a task, if it has the task's partition.
+    pub(super) fn input(&self, task: TaskId, input: u32) -> Option<&InputTopic> {
+        let input = self.topology.input(task, input)?;
+        (task.partition.0 < self.partitions(&input.topic)).then_some(input)
+    }
+
+    pub(super) fn changelog(&self, changelog: ChangelogId) -> &str {
+        self.topology.changelog(changelog).unwrap_or_default()
+    }
+}
+
+/// The ports of a worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Where its tasks' records come from.
+    pub source: Source,
+    /// Where its epochs go.
+    pub sink: Sink,
+    /// The rows of its tasks.
+    pub tasks: Rows,
+    /// The changelogs of its tasks.
+    pub changelogs: Changelogs,
+}

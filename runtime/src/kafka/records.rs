@@ -1,0 +1,231 @@
+//! Topics of Kafka for the commands that list, produce and consume.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use uuid::Uuid;
+use wasmill_core::batch::{Batch, Message, encode_headers};
+use wasmill_core::record::{Offset, Partition, Timestamp};
+
+use super::admin::{self, Kind, NewTopic};
+use super::client::{ASK, Client, Error, Timing, setting};
+use super::fault::is_hopeless;
+use super::native::consumer::{self, Consumer};
+use super::native::producer::{Outgoing, Producer};
+use super::sink::{init, timestamp};
+use crate::broker::{Broker, BrokerError, Chunk, Cursor, Extent, Listed};
+use crate::partitioner;
+
+/// How long all records of one append may take; brokers allow no more than 15 minutes.
+const APPEND: Duration = Duration::from_mins(10);
+
+/// The most records that are brought at once.
+const RECORDS: usize = 1_024;
+
+/// How long to wait for records at least: they come over a network.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A Kafka cluster as a log for the command line.
+pub struct Records {
+    client: Client,
+    reader: Option<Reader>,
+}
+
+struct Reader {
+    topic: String,
+    next: BTreeMap<i32, i64>,
+    consumer: Consumer,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").field("brokers", &self.client.brokers()).finish_non_exhaustive()
+    }
+}
+
+impl From<Error> for BrokerError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unreachable { .. } => Self::Gone(error.to_string()),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+fn refused(doing: &str, error: impl fmt::Display) -> BrokerError {
+    BrokerError::Refused(format!("{doing}: {error}"))
+}
+
+impl Records {
+    /// A cluster, which must be there.
+    pub fn connect(client: Client) -> Result<Self, Error> {
+        client.connect()?;
+        Ok(Self { client, reader: None })
+    }
+
+    fn width(&self, topic: &str) -> Result<u32, BrokerError> {
+        let missing = || Error::Missing { topic: topic.to_owned(), brokers: self.client.brokers().to_owned() };
+        Ok(admin::partitions(&self.client.lookup()?, topic)?.ok_or_else(missing)?)
+    }
+
+    /// The reader of a topic that stands where the cursors do.
+    fn reader(&mut self, topic: &str, cursors: &mut [Cursor]) -> Result<&mut Reader, BrokerError> {
+        if let Some(reader) = self.reader.take().filter(|reader| reader.topic == topic && reader.stands_at(cursors)) {
+            return Ok(self.reader.insert(reader));
+        }
+        let consumer = Consumer::new(&self.client.data("wasmill.consume")).map_err(setting)?;
+        let mut reader = Reader { topic: topic.to_owned(), next: BTreeMap::new(), consumer };
+        reader.begin(cursors).map_err(|error| refused(&format!("read {topic}"), error))?;
+        Ok(self.reader.insert(reader))
+    }
+}
+
+impl Reader {
+    fn stands_at(&self, cursors: &[Cursor]) -> bool {
+        let here = |cursor: &Cursor| self.next.get(&(cursor.partition.0 as i32)) == Some(&cursor.next.0);
+        cursors.len() == self.next.len() && cursors.iter().all(here)
+    }
+
+    fn begin(&mut self, cursors: &mut [Cursor]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(cursors.len());
+        for cursor in cursors {
+            let partition = cursor.partition.0 as i32;
+            let (first, _) = self.consumer.client().fetch_watermarks(&self.topic, partition, ASK)?;
+            cursor.next = cursor.next.max(Offset(first));
+            list.add_partition_offset(&self.topic, partition, rdkafka::Offset::Offset(cursor.next.0))?;
+            self.next.insert(partition, cursor.next.0);
+        }
+        self.consumer.assign(&list)
+    }
+
+    /// Brings what is there, or what comes within a time.
+    fn read(&mut self, wait: Duration) -> Result<Vec<Chunk>, BrokerError> {
+        let deadline = Instant::now() + wait;
+        let mut chunks: BTreeMap<i32, Chunk> = BTreeMap::new();
+        let (mut count, mut moved) = (0, false);
+        while count < RECORDS {
+            let wait = if moved { Duration::ZERO } else { deadline.saturating_duration_since(Instant::now()) };
+            if !self.consumer.fill(wait) {
+                break;
+            }
+            let Some(message) = self.consumer.first() else { break };
+            let partition = message.partition();
+            match message.error() {
+                None => {
+                    let chunk = chunks.entry(partition).or_default();
+                    chunk.partition = Partition(partition as u32);
+                    add(chunk, message);
+                    self.next.insert(partition, message.offset() + 1);
+                    (count, moved) = (count + 1, true);
+                }
+                Some(RDKafkaErrorCode::PartitionEOF) => {
+                    self.next.insert(partition, message.offset());
+                    moved = true;
+                }
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::AutoOffsetReset) => {
+                    return Err(refused(&format!("read {}/{partition}", self.topic), message.reason()));
+                }
+                Some(code) if is_hopeless(code) => return Err(refused("read from Kafka", message.reason())),
+                Some(code) => tracing::debug!(%code, reason = message.reason(), "consumer"),
+            }
+            self.consumer.pop();
+        }
+        Ok(chunks.into_values().collect())
+    }
+}
+
+fn add(chunk: &mut Chunk, message: consumer::Message<'_>) {
+    let headers = message.headers().map(encode_headers);
+    let timestamp = message.timestamp().map_or(Timestamp::NONE, Timestamp);
+    chunk.records.push(Message { key: message.key(), value: message.value(), headers: headers.as_deref(), timestamp });
+    chunk.offsets.push(message.offset());
+}
+
+impl Broker for Records {
+    fn topics(&mut self) -> Result<Vec<Listed>, BrokerError> {
+        let topics = admin::list(&self.client)?;
+        let compacted = admin::compacted(&self.client, topics.iter().map(|(topic, _)| topic.as_str()))?;
+        let lookup = self.client.lookup()?;
+        let mut listed = Vec::new();
+        for (topic, width) in topics {
+            let mut partitions = Vec::new();
+            for partition in 0..width as i32 {
+                let (start, end) = lookup
+                    .fetch_watermarks(&topic, partition, ASK)
+                    .map_err(|error| refused(&format!("ask for the offsets of {topic}/{partition}"), error))?;
+                partitions.push(Extent { start, end });
+            }
+            let kind = if compacted.contains(&topic) { "changelog" } else { "records" };
+            listed.push(Listed { topic, kind: kind.to_owned(), partitions });
+        }
+        Ok(listed)
+    }
+
+    fn ensure(&mut self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        admin::create(&self.client, &[NewTopic::new(topic, partitions, Kind::Plain)])?;
+        Ok(())
+    }
+
+    fn append(&mut self, topic: &str, records: &Batch) -> Result<Vec<u64>, BrokerError> {
+        let width = self.width(topic)?;
+        let doing = format!("append to {topic}");
+        let timing = Timing { transaction: APPEND, ..self.client.timing() };
+        let id = format!("wasmill/produce/{}", Uuid::new_v4());
+        let config = self.client.clone().with_timing(timing).producer(&id);
+        let producer = Producer::new(&config, [(topic, "lz4")], 0).map_err(setting)?;
+        init(&producer, &id, ASK).map_err(|fault| BrokerError::Gone(fault.to_string()))?;
+        producer.begin().map_err(|error| refused(&doing, error))?;
+        let counts = send(&producer, records, width).map_err(|code| refused(&doing, code))?;
+        let done = producer.flush(timing.message);
+        if let Some(undelivered) = producer.undelivered() {
+            return Err(refused(&doing, undelivered.code));
+        }
+        if !done {
+            return Err(BrokerError::Gone(format!("{doing}: Kafka did not take the records in time")));
+        }
+        let deadline = Instant::now() + timing.message;
+        while let Err(error) = producer.commit(ASK) {
+            if !error.retriable || Instant::now() > deadline {
+                return Err(BrokerError::Gone(format!("{doing}: commit: {error}")));
+            }
+        }
+        Ok(counts)
+    }
+
+    fn fetch(&mut self, topic: &str, cursors: &mut [Cursor], wait: Duration) -> Result<Vec<Chunk>, BrokerError> {
+        let reader = self.reader(topic, cursors)?;
+        let chunks = reader.read(wait.max(PATIENCE))?;
+        for cursor in cursors {
+            cursor.next = Offset(reader.next.get(&(cursor.partition.0 as i32)).copied().unwrap_or(cursor.next.0));
+        }
+        Ok(chunks)
+    }
+}
+
+/// Queues all records, and answers how many each partition gets.
+fn send(producer: &Producer, records: &Batch, width: u32) -> Result<Vec<u64>, RDKafkaErrorCode> {
+    let mut counts = vec![0; width as usize];
+    let mut turn = 0;
+    for Message { key, value, headers, timestamp: time } in records.iter() {
+        let partition = if let Some(key) = key {
+            partitioner::partition(key, width).0
+        } else {
+            turn = (turn + 1) % width;
+            turn
+        };
+        let timestamp = timestamp(time);
+        let record = Outgoing { topic: 0, partition: partition as i32, key, value, headers, timestamp, tag: None };
+        while let Err(code) = producer.send(&record) {
+            if code != RDKafkaErrorCode::QueueFull {
+                return Err(code);
+            }
+            producer.poll(Duration::from_millis(20));
+        }
+        counts[partition as usize] += 1;
+    }
+    Ok(counts)
+}

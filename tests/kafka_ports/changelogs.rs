@@ -1,0 +1,89 @@
+use wasmill_core::port::{Changelog, Fault, Sink};
+use wasmill_core::record::{Offset, Partition};
+
+use super::world::{CHANGELOG, World, sealed};
+use crate::support::kafka::Broker;
+
+#[test]
+fn a_changelog_is_read_to_its_end_across_the_holes_of_transactions() {
+    let world = World::new(Broker::shared());
+    let mut worker = world.worker(0, &[0]);
+    let partition = Partition(0);
+    // Offsets: a=0, b=1, marker=2; aborted=3, marker=4; a=5, marker=6; deleted b=7, marker=8.
+    let epochs: [(&[(&str, Option<&str>)], bool); 4] = [
+        (&[("a", Some("1")), ("b", Some("1"))], true),
+        (&[("a", Some("aborted"))], false),
+        (&[("a", Some("2"))], true),
+        (&[("b", None)], true),
+    ];
+    let mut ends = Vec::new();
+    for (epoch, (changes, commits)) in (1..).zip(epochs) {
+        worker.sink.begin().unwrap();
+        for (row, value) in changes {
+            worker.sink.change(CHANGELOG, partition, row.as_bytes(), value.map(str::as_bytes)).unwrap();
+        }
+        worker.sink.flush().unwrap();
+        if commits {
+            let row = sealed(&mut worker, 0, epoch, 1);
+            ends.extend(worker.sink.commit(&[row]).unwrap().into_iter().map(|written| written.next.0));
+        } else {
+            worker.sink.abort().unwrap();
+        }
+    }
+    assert_eq!(ends, [2, 6, 8]);
+    let end = worker.changelogs.end(CHANGELOG, partition).unwrap();
+    assert_eq!(end, Offset(9));
+    let mut read = |from: i64, end: Offset| {
+        let mut seen = Vec::new();
+        let stopped = worker.changelogs.read(CHANGELOG, partition, Offset(from), end, &mut |offset, row, value| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            seen.push((offset.0, text(row), value.map(text)));
+        });
+        (stopped, seen)
+    };
+    let record = |offset, row: &str, value: Option<&str>| (offset, row.to_owned(), value.map(str::to_owned));
+    let all = [record(0, "a", Some("1")), record(1, "b", Some("1")), record(5, "a", Some("2")), record(7, "b", None)];
+    assert_eq!(read(0, end), (Ok(Offset(9)), all.to_vec()), "whole");
+    assert_eq!(read(2, end), (Ok(Offset(9)), all[2..].to_vec()), "the tail");
+    assert_eq!(read(8, end), (Ok(Offset(9)), Vec::new()), "nothing but a marker");
+    assert_eq!(read(9, end), (Ok(Offset(9)), Vec::new()), "nothing");
+    assert_eq!(read(0, Offset(1)), (Ok(Offset(1)), all[..1].to_vec()), "an end that is not the log's");
+    assert!(matches!(read(50, Offset(60)).0, Err(Fault::Store(_))), "another changelog's offset");
+    assert_eq!(read(0, end).1, all, "after a failure");
+}
+
+#[test]
+fn the_end_counts_records_that_are_not_committed_and_the_reader_waits_for_them() {
+    let world = World::new(Broker::shared());
+    let mut worker = world.worker(0, &[0]);
+    worker.sink.begin().unwrap();
+    worker.sink.change(CHANGELOG, Partition(0), b"row", Some(b"value")).unwrap();
+    worker.sink.flush().unwrap();
+    let end = worker.changelogs.end(CHANGELOG, Partition(0)).unwrap();
+    assert_eq!(end, Offset(1));
+    let row = sealed(&mut worker, 0, 1, 1);
+    let mut changelogs = worker.changelogs;
+    let reading = std::thread::spawn(move || {
+        let mut seen = 0;
+        let stopped = changelogs.read(CHANGELOG, Partition(0), Offset(0), end, &mut |_, _, _| seen += 1);
+        (stopped, seen)
+    });
+    worker.sink.commit(&[row]).unwrap();
+    assert_eq!(reading.join().unwrap(), (Ok(Offset(1)), 1));
+}
+
+#[test]
+fn a_changelog_that_was_made_again_has_another_identity() {
+    let broker = Broker::shared();
+    let world = World::new(broker);
+    let mut worker = world.worker(0, &[0]);
+    let identity = worker.changelogs.identity(CHANGELOG).unwrap();
+    assert!(identity.contains(&world.topic("changelog")), "{identity}");
+    let again = world.other(broker, "node-1");
+    let mut same = again.pipeline.worker(0, &again.group).unwrap();
+    assert_eq!(same.changelogs.identity(CHANGELOG).unwrap(), identity);
+    super::errors::make_again(broker, &world.topic("changelog"));
+    let after = world.other(broker, "node-1");
+    let mut other = after.pipeline.worker(0, &after.group).unwrap();
+    assert_ne!(other.changelogs.identity(CHANGELOG).unwrap(), identity);
+}
