@@ -1,3 +1,6 @@
 //! What the tests of the whole system share.
 
+pub(crate) mod command;
 pub(crate) mod kafka;
+pub(crate) mod lives;
+pub(crate) mod words;

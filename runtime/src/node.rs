@@ -2,7 +2,9 @@
 
 pub mod assembly;
 pub mod backend;
+mod division;
 pub mod embedded;
+pub mod kafka;
 mod key_by;
 pub mod plugins;
 pub mod running;

@@ -51,6 +51,8 @@ pub enum Event {
         /// What had to be restored.
         restored: Restored,
     },
+    /// An epoch was begun.
+    Begun,
     /// An epoch was committed.
     Committed {
         /// Tasks in it.
@@ -95,6 +97,8 @@ pub struct Worker {
     bounds: Bounds,
     revision: u64,
     aborts: u32,
+    /// Whether what an earlier process may have left open is decided.
+    clean: bool,
     events: Vec<Event>,
 }
 
@@ -119,6 +123,7 @@ impl Worker {
             bounds,
             revision,
             aborts: 0,
+            clean: false,
             events: Vec::new(),
         }
     }
@@ -137,8 +142,16 @@ impl Worker {
     pub fn acquire(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
         self.seal(now)?;
         self.held.extend(ids);
-        let acquired = self.start(ids, now);
+        let acquired = self.clean().and_then(|()| self.start(ids, now));
         self.recover(acquired, now)
+    }
+
+    fn clean(&mut self) -> Result<(), Fault> {
+        if !self.clean {
+            self.ports.sink.reset()?;
+            self.clean = true;
+        }
+        Ok(())
     }
 
     fn start(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
@@ -290,6 +303,7 @@ impl Worker {
         if self.open.is_none() {
             self.ports.sink.begin()?;
             self.open = Some(Open { since: now, ..Open::default() });
+            self.events.push(Event::Begun);
         }
         Ok(())
     }

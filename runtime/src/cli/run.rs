@@ -6,6 +6,7 @@ mod output;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,9 @@ use self::output::{Printer, Top};
 use super::signals::Signals;
 use crate::data_dir::DataDir;
 use crate::node::backend::Backend;
+use crate::kafka::{Client, Timing};
 use crate::node::embedded::{Embedded, StoreKind};
+use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
 use crate::node::running::{Prepared, Running, Settings, Totals};
 use crate::pipeline::{self, Graph};
@@ -24,6 +27,9 @@ use crate::plugin::Placed;
 
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How often what is done with is deleted from the repartition topics.
+const PURGE: Duration = Duration::from_secs(30);
 
 /// Run pipelines in the foreground, on the log in this process
 #[derive(Clone, Debug, clap::Args)]
@@ -59,6 +65,15 @@ pub struct Args {
     /// Worker threads of each pipeline [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
+    /// Run on this Kafka cluster, instead of the log in this process
+    #[arg(long, alias = "bootstrap-server", env = "WASMILL_BROKERS", value_name = "HOST:PORT,…")]
+    pub brokers: Option<String>,
+    /// Properties of librdkafka for the connection, a `name=value` a line
+    #[arg(long, value_name = "FILE", requires = "brokers")]
+    pub kafka_config: Option<PathBuf>,
+    /// How long a node may be silent on Kafka before others get its tasks
+    #[arg(long, value_name = "DURATION", default_value = "45s")]
+    pub session_timeout: Seconds,
     /// First part of the names of all topics that belong to the pipelines
     #[arg(long, value_name = "NAME", default_value = pipeline::plan::DEFAULT_CLUSTER)]
     pub cluster: String,
@@ -77,9 +92,42 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
     let dir = DataDir::open(&data_dir)?;
     let mut plugins = Plugins::new(&data_dir.join("plugins"))?;
     let placed = graphs.iter().map(|graph| plugins.place(graph)).collect::<Result<Vec<_>>>()?;
-    let backend: Arc<dyn Backend> = Arc::new(Embedded::open(dir, args.store)?);
+    let backend = open(args, dir)?;
     let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir };
     session.run(placed, signals)
+}
+
+fn open(args: &Args, dir: DataDir) -> Result<Arc<dyn Backend>> {
+    let Some(brokers) = &args.brokers else { return Ok(Arc::new(Embedded::open(dir, args.store)?)) };
+    let properties = args.kafka_config.as_deref().map(properties).transpose()?.unwrap_or_default();
+    let timing = Timing { session: args.session_timeout.0, ..Timing::default() };
+    let client = Client::new(brokers, properties).with_timing(timing);
+    Ok(Arc::new(Kafka::open(client, dir, args.store)?))
+}
+
+/// Reads a file of properties: `name=value` lines, blank ones and those that begin with `#` left out.
+fn properties(path: &Path) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().map(str::trim).zip(1..);
+    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(line, number)| match line.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => bail!("{} line {number}: say name=value", path.display()),
+        })
+        .collect()
+}
+
+/// A duration as users write it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Seconds(Duration);
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<crate::pipeline::duration::Duration>().map(|duration| Self(duration.into())).map_err(|e| e.to_string())
+    }
 }
 
 /// Reads a pipeline file, and tells what in it is hardly meant.
@@ -142,7 +190,7 @@ impl Session<'_> {
         let workers = self.args.workers.map_or_else(processors, usize::from);
         let settings = Settings { workers, until_end: self.args.until_end };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
-        let running = Running::start(self.backend.clone(), prepared, settings)?;
+        let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, settings)?;
         if !self.args.until_end {
             eprintln!("running {}; stop it with Ctrl-C", self.names());
         }
@@ -163,9 +211,14 @@ impl Session<'_> {
     }
 
     fn watch(&self, running: &Running, printer: &mut Printer, signals: &Signals) -> Result<()> {
+        let mut purged = Instant::now();
         loop {
             running.wait(LOOK);
             running.check()?;
+            if purged.elapsed() > PURGE {
+                running.purge()?;
+                purged = Instant::now();
+            }
             printer.print(&mut io::stdout().lock())?;
             if signals.stop() || (self.args.until_end && running.is_done()?) {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! The log that pipelines run on: the embedded one, or Kafka.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
 use wasmill_core::record::{Offset, Partition};
@@ -8,6 +9,7 @@ use wasmill_core::worker::Ports;
 
 use crate::broker::Broker;
 use crate::embedded::Stops;
+use crate::kafka::{Event, Group};
 use crate::topology::Topology;
 
 /// What a topic is for, as far as making it goes.
@@ -37,12 +39,35 @@ pub trait Backend: Send + Sync {
     /// The offset behind the last record that a reader can see now.
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset>;
 
-    /// The ports of a worker. Called on the worker's thread.
-    fn ports(&self, worker: usize, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Ports>;
+    /// Gives a pipeline its place on the log. `stops` says where inputs end although more may come.
+    fn site(&self, cluster: &str, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Arc<dyn Site>>;
 
     /// The log as commands see it, for feeding and printing.
     fn broker(&self) -> Result<Box<dyn Broker + Send>>;
 
+    /// Deletes the records of a repartition topic that lie before offsets, which their reader has committed.
+    fn purge(&self, before: &[(&str, Partition, Offset)]) -> Result<()>;
+
     /// Makes all that was committed safe from a power cut.
     fn finish(&self) -> Result<()>;
+}
+
+/// The place of a pipeline on a log.
+pub trait Site: Send + Sync {
+    /// The ports of a worker. Called on the worker's thread.
+    fn ports(&self, worker: usize) -> Result<Ports>;
+
+    /// Who says which tasks this process has. To be asked once.
+    fn membership(&self) -> Membership;
+
+    /// Gives up the place, after all workers have ended.
+    fn leave(&self) {}
+}
+
+/// Who says which tasks a process has.
+pub enum Membership {
+    /// It has all.
+    Alone,
+    /// The group does.
+    Group(Arc<Group>, Receiver<Event>),
 }

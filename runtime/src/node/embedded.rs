@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use tracing::warn;
+use uuid::Uuid;
 use wasmill_core::port;
 use wasmill_core::record::{Offset, Partition};
 use wasmill_core::worker::Ports;
 
-use super::backend::{Backend, TopicKind};
+use super::backend::{Backend, Membership, Site, TopicKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::{Changelog, Kind, Log, Server, Sink, Source, Stops, Tasks};
@@ -76,6 +77,43 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    fn stores(&self) -> StoreBackend {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A pipeline on the embedded log.
+struct Place {
+    log: Log,
+    stores: Mutex<StoreBackend>,
+    pipeline: String,
+    /// Tells the ids of this process' workers from those of every earlier one: none of theirs has anything open, and
+    /// fencing one must not hit a worker of this process that has another number now.
+    incarnation: Uuid,
+    topology: Arc<Topology>,
+    stops: Stops,
+}
+
+impl Site for Place {
+    fn ports(&self, worker: usize) -> Result<Ports> {
+        let (log, topology) = (|| self.log.clone(), || self.topology.clone());
+        let id = format!("{}/{}/{worker}", self.pipeline, self.incarnation);
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(&self.topology);
+        Ok(Ports {
+            source: Box::new(Source::new(log(), topology(), self.stops.clone())),
+            sink: Box::new(Sink::new(log(), topology(), &id, false)),
+            tasks: Box::new(Tasks::new(log(), topology(), &id)),
+            changelog: Box::new(Changelog::new(log(), topology())),
+            stores,
+        })
+    }
+
+    fn membership(&self) -> Membership {
+        Membership::Alone
+    }
+}
+
 impl Backend for Embedded {
     fn partitions(&self, topic: &str) -> Result<Option<u32>> {
         Ok(self.log.topics().iter().find(|there| *there.name == *topic).map(|there| there.partitions))
@@ -95,19 +133,26 @@ impl Backend for Embedded {
         Ok(self.log.end(&self.log.topic(topic)?, partition)?)
     }
 
-    fn ports(&self, worker: usize, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Ports> {
-        let (log, id) = (|| self.log.clone(), format!("{pipeline}/{worker}"));
-        Ok(Ports {
-            source: Box::new(Source::new(log(), topology.clone(), stops.clone())),
-            sink: Box::new(Sink::new(log(), topology.clone(), &id, false)),
-            tasks: Box::new(Tasks::new(log(), topology.clone(), &id)),
-            changelog: Box::new(Changelog::new(log(), topology.clone())),
-            stores: self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(topology),
-        })
+    fn site(&self, _: &str, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Arc<dyn Site>> {
+        Ok(Arc::new(Place {
+            log: self.log.clone(),
+            stores: Mutex::new(self.stores()),
+            pipeline: pipeline.to_owned(),
+            incarnation: Uuid::new_v4(),
+            topology: topology.clone(),
+            stops: stops.clone(),
+        }))
     }
 
     fn broker(&self) -> Result<Box<dyn Broker + Send>> {
         Ok(Box::new(self.log.clone()))
+    }
+
+    fn purge(&self, before: &[(&str, Partition, Offset)]) -> Result<()> {
+        for &(topic, partition, offset) in before {
+            self.log.purge(&self.log.topic(topic)?, partition, offset)?;
+        }
+        Ok(())
     }
 
     fn finish(&self) -> Result<()> {

@@ -9,7 +9,8 @@ use wasmill_core::commit::Bounds;
 use wasmill_core::record::{Partition, TaskId};
 
 use super::assembly::Assembly;
-use super::backend::Backend;
+use super::backend::{Backend, Membership, Site};
+use super::division::Division;
 use super::plugins::declarations;
 use super::widths::Widths;
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
@@ -56,12 +57,20 @@ impl Prepared {
         })
     }
 
+    /// Those inputs that are repartition topics.
+    fn repartitioned(&self) -> impl Iterator<Item = (TaskId, u32, &str)> {
+        self.inputs().filter(|&(task, input, _)| self.is_own(task, input))
+    }
+
+    fn is_own(&self, task: TaskId, input: u32) -> bool {
+        self.assembly.topology.input(task, input).is_some_and(|input| input.repartition)
+    }
+
     /// Where its sources end now, but for those that the pipelines themselves write.
     fn stops(&self, backend: &dyn Backend, written: &BTreeSet<&str>) -> Result<Stops> {
         let mut stops = Stops::new();
         for (task, input, topic) in self.inputs() {
-            let own = self.assembly.topology.inputs[usize::from(task.stage)][input as usize].repartition;
-            if !own && !written.contains(topic) {
+            if !self.is_own(task, input) && !written.contains(topic) {
                 stops.insert((task, input), backend.end(topic, task.partition)?);
             }
         }
@@ -96,6 +105,7 @@ pub struct Running {
 
 struct Pipeline {
     prepared: Prepared,
+    site: Arc<dyn Site>,
     stops: Stops,
     /// Its workers, as indexes into the board.
     workers: std::ops::Range<usize>,
@@ -116,7 +126,12 @@ pub struct Totals {
 
 impl Running {
     /// Starts the workers of pipelines, and gives them their tasks.
-    pub fn start(backend: Arc<dyn Backend>, prepared: Vec<Prepared>, settings: Settings) -> Result<Self> {
+    pub fn start(
+        backend: Arc<dyn Backend>,
+        cluster: &str,
+        prepared: Vec<Prepared>,
+        settings: Settings,
+    ) -> Result<Self> {
         let written: BTreeSet<String> = prepared.iter().flat_map(Prepared::writes).map(str::to_owned).collect();
         let written: BTreeSet<&str> = written.iter().map(String::as_str).collect();
         let per_pipeline = |prepared: &Prepared| settings.workers.clamp(1, prepared.assembly.tasks.len().max(1));
@@ -130,29 +145,34 @@ impl Running {
             };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
-            running.spawn(&prepared, &stops, workers.clone())?;
-            running.pipelines.push(Pipeline { prepared, stops, workers });
+            let site = running.spawn(&prepared, cluster, &stops, workers.clone())?;
+            running.pipelines.push(Pipeline { prepared, site, stops, workers });
         }
         Ok(running)
     }
 
-    fn spawn(&mut self, prepared: &Prepared, stops: &Stops, workers: std::ops::Range<usize>) -> Result<()> {
+    fn spawn(
+        &mut self,
+        prepared: &Prepared,
+        cluster: &str,
+        stops: &Stops,
+        workers: std::ops::Range<usize>,
+    ) -> Result<Arc<dyn Site>> {
         let bounds = Bounds { age: prepared.plan.commit_interval, ..Bounds::default() };
-        let job = Arc::new(Job {
-            pipeline: prepared.plan.pipeline.clone(),
-            assembly: prepared.assembly.clone(),
-            backend: self.backend.clone(),
-            stops: stops.clone(),
-            bounds,
-        });
-        let count = workers.len();
+        let (pipeline, topology) = (&prepared.plan.pipeline, &prepared.assembly.topology);
+        let site = self.backend.site(cluster, pipeline, topology, stops)?;
+        let job = Job { pipeline: pipeline.clone(), assembly: prepared.assembly.clone(), site: site.clone(), bounds };
+        let (job, first) = (Arc::new(job), self.workers.len());
         for (worker, place) in workers.enumerate() {
-            let handle = spawn(job.clone(), worker, place, self.board.clone())?;
-            let mine = |task: &&TaskId| (task.partition.0 as usize + usize::from(task.stage)) % count == worker;
-            handle.tell(Command::Acquire(prepared.assembly.tasks.iter().filter(mine).copied().collect()));
-            self.workers.push(handle);
+            self.workers.push(spawn(job.clone(), worker, place, self.board.clone())?);
         }
-        Ok(())
+        let commands = self.workers.get(first..).unwrap_or_default().iter().map(Handle::commands).collect();
+        let division = Division::new(commands);
+        match site.membership() {
+            Membership::Alone => division.acquire(&prepared.assembly.tasks),
+            Membership::Group(group, events) => division.follow(group, events)?,
+        }
+        Ok(site)
     }
 
     /// Waits for news, at most so long.
@@ -196,6 +216,21 @@ impl Running {
         Ok(true)
     }
 
+    /// Deletes what the repartition topics hold that is processed and committed.
+    pub fn purge(&self) -> Result<()> {
+        let statuses = self.board.read();
+        for pipeline in &self.pipelines {
+            let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
+            let mut before = Vec::new();
+            for (task, input, topic) in pipeline.prepared.repartitioned() {
+                let next = own.iter().find_map(|status| status.next.get(&(task, input)));
+                before.extend(next.filter(|next| next.0 > 0).map(|&next| (topic, task.partition, next)));
+            }
+            self.backend.purge(&before)?;
+        }
+        Ok(())
+    }
+
     /// What was done so far.
     pub fn totals(&self) -> Totals {
         let statuses = self.board.read();
@@ -213,7 +248,9 @@ impl Running {
     pub fn stop(mut self) -> Result<Totals> {
         self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
         self.workers.drain(..).for_each(Handle::join);
+        self.pipelines.iter().for_each(|pipeline| pipeline.site.leave());
         self.check()?;
+        self.purge()?;
         self.backend.finish()?;
         Ok(self.totals())
     }

@@ -11,12 +11,11 @@ use tracing::{debug, error, info, warn};
 use wasmill_core::commit::Bounds;
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, TaskId, Timestamp};
-use wasmill_core::task::Dropped;
+use wasmill_core::task::{Dropped, Task};
 use wasmill_core::worker::{self, Event};
 
 use super::assembly::Assembly;
-use super::backend::Backend;
-use crate::embedded::Stops;
+use super::backend::Site;
 
 /// The longest wait for records, and so the longest until a command is heard.
 const WAIT: Duration = Duration::from_millis(50);
@@ -41,6 +40,8 @@ pub struct Status {
     pub quiet: bool,
     /// Where its inputs are read to their end.
     pub ends: BTreeMap<(TaskId, u32), Option<Offset>>,
+    /// The next record of each input, as committed.
+    pub next: BTreeMap<(TaskId, u32), Offset>,
     /// Source records in committed epochs, by stage.
     pub records: BTreeMap<u16, u64>,
     /// Committed epochs.
@@ -103,6 +104,11 @@ impl Handle {
         }
     }
 
+    /// How it is told something by others.
+    pub fn commands(&self) -> Sender<Command> {
+        self.commands.clone()
+    }
+
     /// Waits for its end.
     pub fn join(self) {
         if self.thread.join().is_err() {
@@ -117,10 +123,8 @@ pub struct Job {
     pub pipeline: String,
     /// The pipeline.
     pub assembly: Arc<Assembly>,
-    /// The log.
-    pub backend: Arc<dyn Backend>,
-    /// Where inputs end although more may come.
-    pub stops: Stops,
+    /// Its place on the log.
+    pub site: Arc<dyn Site>,
     /// How large an epoch may grow.
     pub bounds: Bounds,
 }
@@ -157,7 +161,7 @@ fn run(
     inbox: &Receiver<Command>,
     tell: impl Fn(&mut dyn FnMut(&mut Status)),
 ) -> Result<()> {
-    let ports = job.backend.ports(worker, &job.pipeline, &job.assembly.topology, &job.stops)?;
+    let ports = job.site.ports(worker)?;
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators());
     let mut running = worker::Worker::new(ports, stages, operators, job.bounds, 1);
     let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
@@ -209,9 +213,14 @@ impl<F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'_, F> {
             status.tasks = running.tasks().count();
             status.quiet = quiet;
             status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
+            status.next = running.tasks().flat_map(next).collect();
             status.rejected = running.tasks().map(|task| (task.id(), task.rejected())).collect();
         });
     }
+}
+
+fn next(task: &Task) -> impl Iterator<Item = ((TaskId, u32), Offset)> {
+    task.committed().next.iter().zip(0..).map(|(&next, input)| ((task.id(), input), next))
 }
 
 fn note(status: &mut Status, event: Event, pipeline: &str, worker: usize) {
@@ -228,8 +237,9 @@ fn note(status: &mut Status, event: Event, pipeline: &str, worker: usize) {
             for (stage, count) in records {
                 *status.records.entry(stage).or_default() += count;
             }
-            debug!(pipeline, worker, tasks, bytes, "committed");
+            debug!(pipeline, worker, tasks, bytes, "epoch committed");
         }
+        Event::Begun => debug!(pipeline, worker, "epoch begun"),
         Event::Aborted { reason } => warn!(pipeline, worker, reason, "an epoch was lost and is processed again"),
         Event::Dropped { task, reason: Dropped::Verdict { operator, reason } } => {
             warn!(pipeline, worker, %task, operator, reason, "a record is at fault");

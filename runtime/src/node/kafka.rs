@@ -1,0 +1,153 @@
+//! Pipelines on Kafka.
+
+use std::fs;
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use uuid::Uuid;
+use wasmill_core::record::{Offset, Partition};
+use wasmill_core::worker::Ports;
+
+use super::backend::{Backend, Membership, Site, TopicKind};
+use super::embedded::{StoreBackend, StoreKind};
+use crate::broker::Broker;
+use crate::data_dir::DataDir;
+use crate::embedded::Stops;
+use crate::kafka::admin::{self, NewTopic};
+use crate::kafka::records::Records;
+use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
+use crate::topology::Topology;
+
+/// A Kafka cluster as what pipelines run on.
+pub struct Kafka {
+    client: Client,
+    node: String,
+    stores: Mutex<StoreBackend>,
+    lookup: Lookup,
+    _dir: DataDir,
+}
+
+impl Kafka {
+    /// Connects, and opens this node's stores.
+    pub fn open(client: Client, dir: DataDir, store: StoreKind) -> Result<Self> {
+        client.connect()?;
+        let node = node_id(&dir)?;
+        let stores = Mutex::new(StoreBackend::open(store, &dir)?);
+        let lookup = Lookup::new(&client)?;
+        Ok(Self { client, node, stores, lookup, _dir: dir })
+    }
+
+    fn stores(&self) -> StoreBackend {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The id that this node keeps for life, so that a restart knows its own transactions.
+fn node_id(dir: &DataDir) -> Result<String> {
+    let path = dir.path().join("node-id");
+    let context = || format!("cannot keep the node's id in {}", path.display());
+    match fs::read_to_string(&path) {
+        Ok(id) => match Uuid::parse_str(id.trim()) {
+            Ok(id) => Ok(id.to_string()),
+            Err(_) => bail!("{} holds no id: remove it, and the node gets a new one", path.display()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = Uuid::new_v4().to_string();
+            fs::write(&path, format!("{id}\n")).with_context(context)?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(context),
+    }
+}
+
+impl Backend for Kafka {
+    fn partitions(&self, topic: &str) -> Result<Option<u32>> {
+        Ok(self.lookup.partitions(topic)?)
+    }
+
+    fn create(&self, topic: &str, kind: TopicKind, partitions: u32, replication: Option<u16>) -> Result<()> {
+        let kind = match kind {
+            TopicKind::Records => admin::Kind::Plain,
+            TopicKind::Repartition => admin::Kind::Repartition,
+            TopicKind::Changelog => admin::Kind::Changelog,
+            TopicKind::Tasks => admin::Kind::Tasks,
+        };
+        let topic = NewTopic { replication: replication.map(u32::from), ..NewTopic::new(topic, partitions, kind) };
+        admin::create(&self.client, &[topic])?;
+        Ok(())
+    }
+
+    fn makes_topics(&self) -> bool {
+        false
+    }
+
+    fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {
+        Ok(self.lookup.end(topic, partition)?)
+    }
+
+    fn site(&self, cluster: &str, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Arc<dyn Site>> {
+        let identity = Identity { cluster: cluster.into(), pipeline: pipeline.into(), node: self.node.clone() };
+        let pipeline = Pipeline::open(self.client.clone(), identity, Topology::clone(topology))?;
+        let (group, events) = Group::join(&pipeline)?;
+        Ok(Arc::new(Place {
+            pipeline,
+            group,
+            events: Mutex::new(Some(events)),
+            stores: Mutex::new(self.stores()),
+            topology: topology.clone(),
+            stops: stops.clone(),
+        }))
+    }
+
+    fn broker(&self) -> Result<Box<dyn Broker + Send>> {
+        Ok(Box::new(Records::connect(self.client.clone())?))
+    }
+
+    fn purge(&self, before: &[(&str, Partition, Offset)]) -> Result<()> {
+        Ok(admin::purge(&self.client, before)?)
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipeline on Kafka.
+struct Place {
+    pipeline: Arc<Pipeline>,
+    group: Arc<Group>,
+    events: Mutex<Option<Receiver<Event>>>,
+    stores: Mutex<StoreBackend>,
+    topology: Arc<Topology>,
+    stops: Stops,
+}
+
+impl Site for Place {
+    fn ports(&self, worker: usize) -> Result<Ports> {
+        let mut made = self.pipeline.worker(worker as u32, &self.group)?;
+        for (&(task, input), &stop) in &self.stops {
+            made.source.stop_at(task, input, stop);
+        }
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(&self.topology);
+        Ok(Ports {
+            source: Box::new(made.source),
+            sink: Box::new(made.sink),
+            tasks: Box::new(made.tasks),
+            changelog: Box::new(made.changelogs),
+            stores,
+        })
+    }
+
+    fn membership(&self) -> Membership {
+        match self.events.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(events) => Membership::Group(self.group.clone(), events),
+            None => Membership::Alone,
+        }
+    }
+
+    fn leave(&self) {
+        self.group.stop(Leave::Now);
+    }
+}
