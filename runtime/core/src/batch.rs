@@ -187,6 +187,11 @@ impl Blobs {
         Ok(Self { spans, data })
     }
 
+    /// Gives the columns away: spans, then bytes.
+    pub fn into_parts(self) -> (Vec<i32>, Vec<u8>) {
+        (self.spans, self.data)
+    }
+
     /// Number of byte strings.
     pub fn len(&self) -> usize {
         self.spans.len() / 2

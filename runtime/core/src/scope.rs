@@ -108,6 +108,11 @@ impl Scope {
         &self.call
     }
 
+    /// What the call may leave at most.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Takes the scope apart: rows, outputs, and what else the call left.
     pub fn into_parts(self) -> (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<Measurement>) {
         (self.state, self.outputs, self.armed, self.measurements)
