@@ -1,1 +1,3 @@
-//! x
+//! Wasmill, a stream processor whose operators are WebAssembly plugins.
+
+pub mod plugin;
