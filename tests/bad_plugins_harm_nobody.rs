@@ -3,14 +3,15 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 #[path = "guests/support.rs"]
-#[expect(dead_code, unreachable_pub, reason = "each test uses a part")]
+#[expect(unreachable_pub, reason = "each test uses a part")]
 mod guests;
 
 use std::time::{Duration, Instant};
 
-use guests::{call, place, process, records, scope};
+use guests::{Lost, call, place, process, records, scope, scope_over};
 use wasmill::plugin::{Limits, Place};
 use wasmill_core::operator::{CallError, Domain, Entry, Failure, Operator, Role};
+use wasmill_core::port::Fault;
 use wasmill_core::scope::{Measurement, Scope};
 
 /// What is said of a call that is the plugin's own fault.
@@ -79,6 +80,7 @@ fn what_breaks_a_rule_is_told_with_the_rule() {
     let table = [
         ("hoards",           "memory limit of 64 MiB reached"),
         ("overflows",        "stack limit of 512 KiB reached"),
+        ("overflows-in-memory", "out of bounds memory access, its own stack is used up; at process::takes::overflows_in_memory ("),
         ("forges",           "output.emit: record 0: a span of 3 bytes at 1 leaves the 3 bytes of data"),
         ("forges-input",     "output.emit: record 0: a span of 5 bytes at 0 leaves the 4 bytes of data"),
         ("forges-headers",   "output.emit: record 0: its headers are not well-formed"),
@@ -109,12 +111,12 @@ fn what_breaks_a_rule_is_told_with_the_rule() {
 fn a_trap_is_told_with_its_last_words_its_frames_and_its_plugin() {
     let message = permanent("panics");
     println!("{message}");
-    assert!(message.starts_with("panicked: panicked at process/src/takes.rs:"), "{message}");
+    assert!(message.starts_with("panicked at process/src/takes.rs:"), "{message}");
     assert!(message.contains("no price for a; at process::takes::panics < "), "{message}");
     assert!(message.ends_with(&format!("; plugin {}", guests::plugin("process").digest().short())), "{message}");
     let message = permanent("traps");
     println!("{message}");
-    assert!(message.starts_with("panicked; at process::takes::traps"), "{message}");
+    assert!(message.starts_with("panicked; at <process::Guest as "), "{message}");
     assert!(permanent("babbles").len() < 5000);
 }
 
@@ -127,6 +129,14 @@ fn an_endless_loop_ends_at_its_deadline() {
     println!("{message}");
     assert!(message.starts_with("deadline of 200 ms of processor time missed; at process::takes::spins"), "{message}");
     assert!(start.elapsed() >= Duration::from_millis(200));
+}
+
+#[test]
+fn a_fault_of_the_host_is_not_the_guests() {
+    let mut instance = process("uses-all");
+    let scope = scope_over(Box::new(Lost), &instance, Entry::Process, records(&["a"]));
+    let (_, outcome) = instance.call(scope);
+    assert!(matches!(outcome, Err(CallError::Fault(Fault::Store(reason))) if reason == "the disk is gone"));
 }
 
 #[test]

@@ -68,13 +68,18 @@ pub fn records(keys: &[&str]) -> Batch {
 
 /// The scope of a call with these records, over rows in memory, with a cell for each key.
 pub fn scope(instance: &Instance, entry: Entry, records: Batch) -> Box<Scope> {
+    scope_over(Box::new(Rows::default()), instance, entry, records)
+}
+
+/// The same over rows elsewhere.
+pub fn scope_over(store: Box<dyn Store>, instance: &Instance, entry: Entry, records: Batch) -> Box<Scope> {
     let declaration = instance.declaration();
     let kept = declaration
         .states
         .iter()
         .zip(0..)
         .map(|(declaration, number)| Kept { declaration: declaration.clone(), number });
-    let state = State::new(Box::new(Rows::default()), kept.collect());
+    let state = State::new(store, kept.collect());
     let keys = Keys::of(&records);
     let mut slots = Slots { slot_of: keys.slot_of().to_vec(), ..Slots::default() };
     keys.slots().iter().for_each(|_| slots.values.push(None));
@@ -119,5 +124,27 @@ impl Store for Rows {
     fn clear(&mut self) -> Result<(), StoreError> {
         self.0.clear();
         Ok(())
+    }
+}
+
+/// Rows on a disk that is gone.
+#[derive(Debug)]
+pub struct Lost;
+
+impl Store for Lost {
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Err(StoreError("the disk is gone".into()))
+    }
+
+    fn scan(&self, _: &[u8], _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        Err(StoreError("the disk is gone".into()))
+    }
+
+    fn apply(&mut self, _: Vec<Write>) -> Result<(), StoreError> {
+        Err(StoreError("the disk is gone".into()))
+    }
+
+    fn clear(&mut self) -> Result<(), StoreError> {
+        Err(StoreError("the disk is gone".into()))
     }
 }

@@ -6,6 +6,7 @@ use crate::wasmill::plugin::logging::{self, Level};
 use crate::wasmill::plugin::types::{Error, KeyedOutcome};
 use crate::{Call, nothing};
 
+#[inline(never)]
 pub fn spins() -> ! {
     let mut turns = 0_u64;
     loop {
@@ -24,12 +25,18 @@ pub fn leaks() -> Result<KeyedOutcome, Error> {
     nothing()
 }
 
-#[expect(unconditional_recursion, reason = "that is what is wrong with it")]
-pub fn overflows(call: &Call) -> Result<KeyedOutcome, Error> {
-    let frame = black_box([0_u8; 256]);
-    let deeper = overflows(call);
-    black_box(frame);
-    deeper
+/// Uses up the host's stack.
+#[inline(never)]
+pub fn overflows(depth: u64) -> u64 {
+    if black_box(depth) == u64::MAX { depth } else { overflows(depth + 1) ^ depth }
+}
+
+/// Uses up its own stack, where a compiler keeps what has an address.
+#[inline(never)]
+pub fn overflows_in_memory(depth: u64) -> u64 {
+    let mut frame = [depth; 32];
+    black_box(&mut frame);
+    if frame[0] == u64::MAX { depth } else { overflows_in_memory(depth + 1) ^ frame[1] }
 }
 
 #[inline(never)]
