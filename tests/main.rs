@@ -2,9 +2,14 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+#[path = "guests/support.rs"]
+#[expect(unreachable_pub, reason = "also read by the tests of single plugins")]
+mod guests;
 mod support;
 
 mod bad_input_is_told;
+mod bad_plugins_are_refused;
+mod bad_plugins_harm_nobody;
 mod examples_do_what_they_say;
 mod kafka_ports;
 mod killed_processes_repeat_nothing;

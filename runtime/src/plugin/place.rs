@@ -1,0 +1,67 @@
+//! A plugin at its place in a pipeline.
+
+use std::sync::Arc;
+
+use wasmill_core::operator::{CallError, Declaration};
+
+use super::checked::Checked;
+use super::guest::Guest;
+use super::instance::Instance;
+use super::component::Digest;
+use super::limits::Limits;
+
+/// The place that a pipeline has for a plugin.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Name of the operator.
+    pub operator: Arc<str>,
+    /// Its settings, as one JSON object.
+    pub settings: Arc<str>,
+    /// What an instance may use.
+    pub limits: Limits,
+}
+
+/// A plugin at its place: it has described itself and is ready to be started by any worker.
+#[derive(Clone)]
+pub struct Placed {
+    plugin: Arc<Checked>,
+    place: Place,
+    declaration: Arc<Declaration>,
+}
+
+impl Placed {
+    pub(super) fn new(plugin: Arc<Checked>, place: Place, declaration: Declaration) -> Self {
+        Self { plugin, place, declaration: Arc::new(declaration) }
+    }
+
+    /// What the plugin says of itself here.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// The digest of the plugin's bytes.
+    pub fn digest(&self) -> Digest {
+        self.plugin.digest
+    }
+
+    /// An operator for one worker. Its guest starts with the first call, or with [`Instance::open`].
+    pub fn instance(&self) -> Instance {
+        Instance::new(self.clone())
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.place.limits
+    }
+
+    pub(super) fn short(&self) -> &str {
+        &self.plugin.short
+    }
+
+    /// Starts and opens a guest.
+    pub(super) fn start(&self) -> Result<Guest, CallError> {
+        let (operator, limits) = (Arc::clone(&self.place.operator), self.place.limits);
+        let mut guest = Guest::start(&self.plugin, operator, limits, Some(Arc::clone(&self.declaration)))?;
+        guest.open(&self.place.settings, limits.open)?;
+        Ok(guest)
+    }
+}

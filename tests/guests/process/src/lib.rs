@@ -1,0 +1,137 @@
+//! A processor that misbehaves in the way that its settings name: `{"does": "spins"}`.
+
+mod emits;
+mod reaches;
+mod returns;
+mod takes;
+
+use std::sync::OnceLock;
+
+wit_bindgen::generate!({ path: "../../../wit", world: "process" });
+export!(Guest);
+
+use exports::wasmill::plugin::lifecycle::{self, OperatorInfo, OutputDecl, StateDecl, StateKind};
+use exports::wasmill::plugin::lifecycle::{MetricDecl, MetricKind};
+use exports::wasmill::plugin::processor;
+use wasmill::plugin::logging::{self, Level};
+use wasmill::plugin::timers::Domain;
+use wasmill::plugin::types::{Batch, Blobs, CallInfo, Error, KeyedOutcome, Slots};
+
+/// What a call has to work with.
+pub struct Call {
+    pub records: Batch,
+    pub slots: Slots,
+}
+
+impl Call {
+    pub fn len(&self) -> usize {
+        self.records.timestamps.len()
+    }
+
+    pub fn key(&self, record: usize) -> &[u8] {
+        let [at, length] = [0, 1].map(|part| self.records.spans[record * 6 + part] as usize);
+        &self.records.data[at..at + length]
+    }
+}
+
+/// No failure and no change.
+pub fn nothing() -> Result<KeyedOutcome, Error> {
+    Ok(KeyedOutcome { failures: vec![], cells: vec![], values: Blobs { spans: vec![], data: vec![] } })
+}
+
+struct Guest;
+
+static DOES: OnceLock<String> = OnceLock::new();
+
+impl lifecycle::Guest for Guest {
+    fn describe(settings: String) -> Result<OperatorInfo, Error> {
+        let does = does(&settings);
+        match does {
+            "describes-nothing" => return Err(Error::Permanent("a setting is missing".into())),
+            "describes-for-ever" => takes::spins(),
+            "describes-with-output" => emits::one(0, &[0, -1, 0, -1, 0, -1], b""),
+            _ => {}
+        }
+        let state = |name: &str, kind, prefetch| StateDecl {
+            name: name.into(),
+            kind,
+            prefetch,
+            ttl_ms: None,
+            encoding: if does == "describes-badly" { 0 } else { 1 },
+        };
+        Ok(OperatorInfo {
+            name: does.into(),
+            version: "1".into(),
+            inputs: vec!["in".into()],
+            outputs: vec![OutputDecl { name: "out".into(), keeps_keys: true }],
+            states: vec![
+                state("count", StateKind::Single, true),
+                state("last", StateKind::Single, false),
+                state("seen", StateKind::OrderedMap, does == "describes-badly"),
+            ],
+            metrics: vec![MetricDecl { name: "done".into(), kind: MetricKind::Counter, unit: String::new() }],
+        })
+    }
+
+    fn open(settings: String) -> Result<(), Error> {
+        std::panic::set_hook(Box::new(|panic| logging::log(Level::Error, &panic.to_string())));
+        let does = does(&settings);
+        DOES.get_or_init(|| does.into());
+        match does {
+            "opens-later" => Err(Error::Transient("the license server sleeps".into())),
+            "opens-never" => Err(Error::Permanent("no license".into())),
+            "opens-with-state" => {
+                reaches::state(1, b"k");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn does(settings: &str) -> &str {
+    settings.split('"').nth(3).unwrap_or_default()
+}
+
+impl processor::Guest for Guest {
+    fn process(_: CallInfo, records: Batch, slots: Slots) -> Result<KeyedOutcome, Error> {
+        let call = Call { records, slots };
+        match DOES.get().map(String::as_str).unwrap_or_default() {
+            "counts" => returns::counts(&call),
+            "spins" => takes::spins(),
+            "hoards" => takes::hoards(),
+            "leaks" => takes::leaks(),
+            "overflows" => Err(Error::Permanent(takes::overflows(0).to_string())),
+            "overflows-in-memory" => Err(Error::Permanent(takes::overflows_in_memory(0).to_string())),
+            "panics" => takes::panics(&call),
+            "traps" => takes::traps(),
+            "babbles" => takes::babbles(),
+            "forges" => emits::forges(),
+            "forges-input" => emits::forges_input(&call),
+            "forges-headers" => emits::forges_headers(),
+            "strays" => emits::strays(),
+            "swells" => emits::swells(),
+            "floods" => emits::floods(),
+            "turns-back" => emits::turns_back(&call),
+            "trespasses" => reaches::trespasses(),
+            "peeks" => reaches::peeks(&call),
+            "invents-state" => reaches::invents(&call),
+            "invents-metric" => reaches::measures(),
+            "fills-up" => reaches::fills_up(&call),
+            "uses-all" => reaches::everything(&call),
+            "oversteps" => returns::oversteps(&call),
+            "repeats" => returns::repeats(),
+            "forgets-encoding" => returns::forgets_encoding(),
+            "blames-nobody" => returns::blames_nobody(&call),
+            "blames-twice" => returns::blames_twice(),
+            "fails-some" => returns::fails_some(),
+            "waits" => Err(Error::Transient("the database is away".into())),
+            "refuses" => Err(Error::Permanent("no such currency".into())),
+            _ => nothing(),
+        }
+    }
+
+    fn on_timers(_: CallInfo, _: Domain, timers: Batch, slots: Slots) -> Result<KeyedOutcome, Error> {
+        returns::forgets(&Call { records: timers, slots })
+    }
+}

@@ -1,0 +1,55 @@
+//! Guests that take more than they may, or end badly.
+
+use std::hint::black_box;
+
+use crate::wasmill::plugin::logging::{self, Level};
+use crate::wasmill::plugin::types::{Error, KeyedOutcome};
+use crate::{Call, nothing};
+
+#[inline(never)]
+pub fn spins() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns + 1);
+    }
+}
+
+pub fn hoards() -> ! {
+    loop {
+        black_box(Box::leak(vec![1_u8; 1 << 20].into_boxed_slice()));
+    }
+}
+
+pub fn leaks() -> Result<KeyedOutcome, Error> {
+    black_box(Box::leak(vec![1_u8; 20 << 20].into_boxed_slice()));
+    nothing()
+}
+
+/// Uses up the host's stack.
+#[inline(never)]
+pub fn overflows(depth: u64) -> u64 {
+    if black_box(depth) == u64::MAX { depth } else { overflows(depth + 1) ^ depth }
+}
+
+/// Uses up its own stack, where a compiler keeps what has an address.
+#[inline(never)]
+pub fn overflows_in_memory(depth: u64) -> u64 {
+    let mut frame = [depth; 32];
+    black_box(&mut frame);
+    if frame[0] == u64::MAX { depth } else { overflows_in_memory(depth + 1) ^ frame[1] }
+}
+
+#[inline(never)]
+pub fn panics(call: &Call) -> ! {
+    panic!("no price for {}", String::from_utf8_lossy(call.key(0)))
+}
+
+pub fn traps() -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+pub fn babbles() -> Result<KeyedOutcome, Error> {
+    (0..100_000).for_each(|line| logging::log(Level::Info, &format!("line {line}")));
+    logging::log(Level::Error, &"long ".repeat(10_000));
+    traps()
+}
