@@ -12,4 +12,5 @@ mod bad_plugins_are_refused;
 mod bad_plugins_harm_nobody;
 mod examples_do_what_they_say;
 mod kafka_ports;
+mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;

@@ -10,39 +10,88 @@ pub mod topics;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, bail};
+
+use crate::broker::Broker;
 use crate::data_dir::{DataDir, is_data_dir};
-use crate::embedded::{self, Connection, LogError};
+use crate::embedded;
+use crate::kafka::Client;
+use crate::kafka::records::Records;
 
 /// Where `run` keeps its data directories.
 const BASE: &str = ".wasmill";
 
-/// Which embedded log a command talks to.
+/// Which log a command talks to
 #[derive(Clone, Debug, Default, Eq, PartialEq, clap::Args)]
 pub struct LogArgs {
     /// The data directory of the log; by default the only one under .wasmill
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
     pub data_dir: Option<PathBuf>,
+    /// Kafka, instead of the log of a data directory
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
+}
+
+/// Which Kafka cluster a command talks to
+#[derive(Clone, Debug, Default, Eq, PartialEq, clap::Args)]
+pub struct KafkaArgs {
+    /// Addresses of some brokers of a Kafka cluster, instead of the log in a data directory
+    #[arg(long, alias = "bootstrap-server", env = "WASMILL_BROKERS", value_name = "HOST:PORT,…")]
+    pub brokers: Option<String>,
+    /// Properties of librdkafka for the connection, `name=value` lines
+    #[arg(long, value_name = "FILE", requires = "brokers")]
+    pub kafka_config: Option<PathBuf>,
+}
+
+impl KafkaArgs {
+    /// A client of the cluster; `None` if none is named.
+    pub fn client(&self) -> Result<Option<Client>> {
+        let Some(brokers) = &self.brokers else { return Ok(None) };
+        let properties = self.kafka_config.as_deref().map(properties).transpose()?.unwrap_or_default();
+        Ok(Some(Client::new(brokers, properties)))
+    }
+}
+
+/// Reads a file of properties: `name=value` lines, blank ones and those that begin with `#` left out.
+fn properties(path: &Path) -> Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().map(str::trim).zip(1..);
+    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(line, number)| match line.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => bail!("{} line {number}: say name=value", path.display()),
+        })
+        .collect()
 }
 
 impl LogArgs {
     /// Connects to a log that must be there already.
-    pub fn existing(&self) -> Result<Connection, LogError> {
+    pub fn existing(&self) -> Result<Box<dyn Broker>> {
+        if let Some(client) = self.kafka.client()? {
+            return Ok(Box::new(Records::connect(client)?));
+        }
         let path = self.path()?;
         if !is_data_dir(&path) {
             return Err(crate::data_dir::DataDirError::Missing(path).into());
         }
-        embedded::connect(&path)
+        Ok(Box::new(embedded::connect(&path)?))
     }
 
     /// Connects to a log, and makes one where a directory was named and is not there.
-    pub fn existing_or_new(&self) -> Result<Connection, LogError> {
-        embedded::connect(&self.path()?)
+    pub fn existing_or_new(&self) -> Result<Box<dyn Broker>> {
+        match self.kafka.client()? {
+            Some(client) => Ok(Box::new(Records::connect(client)?)),
+            None => Ok(Box::new(embedded::connect(&self.path()?)?)),
+        }
     }
 
-    fn path(&self) -> Result<PathBuf, LogError> {
+    fn path(&self) -> Result<PathBuf> {
         match &self.data_dir {
             Some(path) => Ok(path.clone()),
             None => Ok(DataDir::only_one_under(Path::new(BASE))?),

@@ -59,15 +59,15 @@ fn execute(command: Command) -> Result<()> {
         Command::Schema => check::schema(),
         Command::Inspect(args) => check::inspect(&args),
         Command::Build(args) => check::build(&args),
-        Command::Topics(args) => topics::run(&mut args.log.existing()?, args.output, &mut io::stdout()),
+        Command::Topics(args) => topics::run(args.log.existing()?.as_mut(), args.output, &mut io::stdout()),
         Command::Produce(args) => {
             let mut log = args.log.existing_or_new()?;
-            produce::run(&mut log, &args, BufReader::new(io::stdin()), now(), &mut io::stderr())
+            produce::run(log.as_mut(), &args, BufReader::new(io::stdin()), now(), &mut io::stderr())
         }
         Command::Consume(args) => {
             let signals = Signals::listen()?;
             let mut log = args.log.existing()?;
-            consume::run(&mut log, &args, &mut io::stdout().lock(), &|| !signals.stop())
+            consume::run(log.as_mut(), &args, &mut io::stdout().lock(), &|| !signals.stop())
         }
     }
 }

@@ -14,10 +14,11 @@ use anyhow::{Context, Result, bail};
 
 use self::feed::Feed;
 use self::output::{Printer, Top};
+use super::KafkaArgs;
 use super::signals::Signals;
 use crate::data_dir::DataDir;
 use crate::node::backend::Backend;
-use crate::kafka::{Client, Timing};
+use crate::kafka::Timing;
 use crate::node::embedded::{Embedded, StoreKind};
 use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
@@ -65,12 +66,8 @@ pub struct Args {
     /// Worker threads of each pipeline [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
-    /// Run on this Kafka cluster, instead of the log in this process
-    #[arg(long, alias = "bootstrap-server", env = "WASMILL_BROKERS", value_name = "HOST:PORT,…")]
-    pub brokers: Option<String>,
-    /// Properties of librdkafka for the connection, a `name=value` a line
-    #[arg(long, value_name = "FILE", requires = "brokers")]
-    pub kafka_config: Option<PathBuf>,
+    #[command(flatten)]
+    pub kafka: KafkaArgs,
     /// How long a node may be silent on Kafka before others get its tasks
     #[arg(long, value_name = "DURATION", default_value = "45s")]
     pub session_timeout: Seconds,
@@ -98,24 +95,9 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
 }
 
 fn open(args: &Args, dir: DataDir) -> Result<Arc<dyn Backend>> {
-    let Some(brokers) = &args.brokers else { return Ok(Arc::new(Embedded::open(dir, args.store)?)) };
-    let properties = args.kafka_config.as_deref().map(properties).transpose()?.unwrap_or_default();
+    let Some(client) = args.kafka.client()? else { return Ok(Arc::new(Embedded::open(dir, args.store)?)) };
     let timing = Timing { session: args.session_timeout.0, ..Timing::default() };
-    let client = Client::new(brokers, properties).with_timing(timing);
-    Ok(Arc::new(Kafka::open(client, dir, args.store)?))
-}
-
-/// Reads a file of properties: `name=value` lines, blank ones and those that begin with `#` left out.
-fn properties(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.lines().map(str::trim).zip(1..);
-    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|(line, number)| match line.split_once('=') {
-            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
-            None => bail!("{} line {number}: say name=value", path.display()),
-        })
-        .collect()
+    Ok(Arc::new(Kafka::open(client.with_timing(timing), dir, args.store)?))
 }
 
 /// A duration as users write it.
