@@ -5,6 +5,7 @@ pub mod cli;
 pub mod control;
 pub mod data_dir;
 pub mod embedded;
+pub mod kafka;
 pub mod lines;
 pub mod partitioner;
 pub mod store;

@@ -3,8 +3,9 @@ use std::time::Duration;
 use wasmill::broker::{Broker as _, BrokerError, Cursor, Extent, find};
 use wasmill::kafka::records::Records;
 use wasmill_core::batch::{Batch, Message, encode_headers};
-use wasmill_core::record::{Offset, Partition, Timestamp};
+use wasmill_core::record::{Offset, Partition};
 
+use super::world::now;
 use crate::support::kafka::Broker;
 
 #[test]
@@ -16,12 +17,12 @@ fn records_of_the_command_line_come_back_as_they_were() {
     log.ensure(&topic, 5).unwrap();
     let headers = encode_headers([("trace", Some(&b"1"[..])), ("empty", None), ("trace", Some(&b""[..]))]);
     let mut batch = Batch::default();
-    for (key, value, headers, time) in [
-        (Some(&b"abc"[..]), Some(&b"one"[..]), Some(headers.as_slice()), 5),
-        (Some(b"abc"), None, None, 1_700_000_000_000),
-        (Some(b"abc"), Some(b""), None, 7),
+    for (key, value, headers, later) in [
+        (Some(&b"abc"[..]), Some(&b"one"[..]), Some(headers.as_slice()), 0),
+        (Some(b"abc"), None, None, 1),
+        (Some(b"abc"), Some(b""), None, 2),
     ] {
-        batch.push(Message { key, value, headers, timestamp: Timestamp(time) });
+        batch.push(Message { key, value, headers, timestamp: now().plus(later) });
     }
     let partition = wasmill::partitioner::partition(b"abc", 2);
     let mut counts = vec![0, 0];
