@@ -5,7 +5,7 @@ use wasmill::kafka::records::Records;
 use wasmill_core::batch::{Batch, Message, encode_headers};
 use wasmill_core::record::{Offset, Partition};
 
-use super::world::now;
+use super::world::{batch, now};
 use crate::support::kafka::Broker;
 
 #[test]
@@ -45,4 +45,17 @@ fn records_of_the_command_line_come_back_as_they_were() {
     let mut cursors = [Cursor { partition, next: Offset(2) }];
     let chunks = log.fetch(&topic, &mut cursors, Duration::from_mins(1)).unwrap();
     assert_eq!(chunks[0].offsets, [2], "from another place");
+}
+
+#[test]
+fn a_record_that_kafka_refuses_keeps_all_of_them_out() {
+    let broker = Broker::shared();
+    let mut log = Records::connect(broker.client()).unwrap();
+    let topic = format!("refused-{}", std::process::id());
+    log.ensure(&topic, 1).unwrap();
+    let giant = "x".repeat(2_000_000);
+    let refused = log.append(&topic, &batch([(None, "small"), (None, giant.as_str())]));
+    assert!(matches!(&refused, Err(BrokerError::Refused(message)) if message.contains("nothing was written")));
+    broker.settle(&topic);
+    assert_eq!(broker.read(&[&topic]), Vec::<serde_json::Value>::new());
 }
