@@ -8,6 +8,7 @@
 pub mod admin;
 mod changelog;
 mod client;
+mod ends;
 mod fault;
 mod group;
 mod lookup;

@@ -4,13 +4,16 @@ use wasmill_core::record::{Offset, Partition};
 use super::world::{CHANGELOG, World, sealed};
 use crate::support::kafka::Broker;
 
+/// Changes of rows, and whether they are committed.
+type Epoch = (&'static [(&'static str, Option<&'static str>)], bool);
+
 #[test]
 fn a_changelog_is_read_to_its_end_across_the_holes_of_transactions() {
     let world = World::new(Broker::shared());
     let mut worker = world.worker(0, &[0]);
     let partition = Partition(0);
     // Offsets: a=0, b=1, marker=2; aborted=3, marker=4; a=5, marker=6; deleted b=7, marker=8.
-    let epochs: [(&[(&str, Option<&str>)], bool); 4] = [
+    let epochs: [Epoch; 4] = [
         (&[("a", Some("1")), ("b", Some("1"))], true),
         (&[("a", Some("aborted"))], false),
         (&[("a", Some("2"))], true),

@@ -3,8 +3,9 @@ use std::time::Duration;
 use wasmill::broker::{Broker as _, BrokerError, Cursor, Extent, find};
 use wasmill::kafka::records::Records;
 use wasmill_core::batch::{Batch, Message, encode_headers};
-use wasmill_core::record::{Offset, Partition, Timestamp};
+use wasmill_core::record::{Offset, Partition};
 
+use super::world::{batch, now};
 use crate::support::kafka::Broker;
 
 #[test]
@@ -16,12 +17,12 @@ fn records_of_the_command_line_come_back_as_they_were() {
     log.ensure(&topic, 5).unwrap();
     let headers = encode_headers([("trace", Some(&b"1"[..])), ("empty", None), ("trace", Some(&b""[..]))]);
     let mut batch = Batch::default();
-    for (key, value, headers, time) in [
-        (Some(&b"abc"[..]), Some(&b"one"[..]), Some(headers.as_slice()), 5),
-        (Some(b"abc"), None, None, 1_700_000_000_000),
-        (Some(b"abc"), Some(b""), None, 7),
+    for (key, value, headers, later) in [
+        (Some(&b"abc"[..]), Some(&b"one"[..]), Some(headers.as_slice()), 0),
+        (Some(b"abc"), None, None, 1),
+        (Some(b"abc"), Some(b""), None, 2),
     ] {
-        batch.push(Message { key, value, headers, timestamp: Timestamp(time) });
+        batch.push(Message { key, value, headers, timestamp: now().plus(later) });
     }
     let partition = wasmill::partitioner::partition(b"abc", 2);
     let mut counts = vec![0, 0];
@@ -44,4 +45,17 @@ fn records_of_the_command_line_come_back_as_they_were() {
     let mut cursors = [Cursor { partition, next: Offset(2) }];
     let chunks = log.fetch(&topic, &mut cursors, Duration::from_mins(1)).unwrap();
     assert_eq!(chunks[0].offsets, [2], "from another place");
+}
+
+#[test]
+fn a_record_that_kafka_refuses_keeps_all_of_them_out() {
+    let broker = Broker::shared();
+    let mut log = Records::connect(broker.client()).unwrap();
+    let topic = format!("refused-{}", std::process::id());
+    log.ensure(&topic, 1).unwrap();
+    let giant = "x".repeat(2_000_000);
+    let refused = log.append(&topic, &batch([(None, "small"), (None, giant.as_str())]));
+    assert!(matches!(&refused, Err(BrokerError::Refused(message)) if message.contains("nothing was written")));
+    broker.settle(&topic);
+    assert_eq!(broker.read(&[&topic]), Vec::<serde_json::Value>::new());
 }

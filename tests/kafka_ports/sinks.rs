@@ -2,7 +2,7 @@ use wasmill::kafka::Timing;
 use wasmill_core::port::{Changelog, Control, Fault, Lease, Polled, Position, Sealed, Sink, Source, Tasks, Written};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 
-use super::world::{CHANGELOG, OUT, REPARTITION, WIDTH, World, batch, end, records, sealed, task};
+use super::world::{CHANGELOG, OUT, REPARTITION, WIDTH, World, batch, end, now, records, sealed, task};
 use crate::support::kafka::{Broker, reader};
 
 #[test]
@@ -135,7 +135,7 @@ fn keyed_records_go_where_java_would_send_them() {
     for (key, partition) in keys.iter().zip(java) {
         let record = read.iter().find(|record| record["key"] == key.as_str()).unwrap();
         assert_eq!(record["partition"].to_string(), partition, "{key}");
-        assert_eq!(record["timestamp"], 1_000);
+        assert_eq!(record["timestamp"], now().0);
     }
     let keyless = read.iter().find(|record| record["value"] == "keyless").unwrap();
     assert_eq!((&keyless["partition"], &keyless["key"]), (&2.into(), &serde_json::Value::Null));

@@ -1,10 +1,10 @@
 //! A small pipeline on the shared broker: one source topic, an output, a changelog, a repartition topic.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use wasmill::kafka::admin::{self, Kind, NewTopic};
 use wasmill::kafka::{Client, Event, Group, Identity, Pipeline, Worker};
@@ -130,11 +130,20 @@ pub(crate) fn sealed_of(worker: &mut Worker, task: TaskId, epoch: u64, next: i64
     Sealed { task, lease, row }
 }
 
+/// The time of the records of this run. An old one would have the broker delete them.
+pub(crate) fn now() -> Timestamp {
+    static NOW: LazyLock<i64> = LazyLock::new(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock");
+        since.as_millis() as i64
+    });
+    Timestamp(*NOW)
+}
+
 pub(crate) fn batch<'a>(records: impl IntoIterator<Item = (Option<&'a str>, &'a str)>) -> Batch {
     let mut batch = Batch::default();
     for (key, value) in records {
         let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
-        batch.push(Message { key, value, headers: None, timestamp: Timestamp(1_000) });
+        batch.push(Message { key, value, headers: None, timestamp: now() });
     }
     batch
 }

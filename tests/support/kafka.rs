@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use tempfile::TempDir;
 use wasmill::kafka::{Client, Timing};
 
@@ -105,7 +106,8 @@ impl Broker {
         let (stable, all) = (client("read_committed"), client("read_uncommitted"));
         let metadata = all.fetch_metadata(Some(topic), START).expect("metadata");
         let deadline = Instant::now() + START;
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()) {
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        for partition in partitions.map(MetadataPartition::id) {
             let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(topic, partition, START).expect("its end").1;
             while end(&stable) < end(&all) {
                 assert!(Instant::now() < deadline, "a transaction in {topic}/{partition} stays open");
@@ -153,7 +155,7 @@ fn properties(port: u16, controller: u16, directory: &Path, more: &[(&str, &str)
         data.display()
     );
     for (name, value) in more {
-        text += &format!("{name}={value}\n");
+        text.extend([name, "=", value, "\n"]);
     }
     text
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use wasmill_core::port::{self, ChangelogId, Fault};
 use wasmill_core::record::{Offset, Partition};
 
-use super::client::{ASK, setting};
-use super::fault::{asked, is_hopeless};
+use super::client::setting;
+use super::ends::Ends;
+use super::fault::is_hopeless;
 use super::native::consumer::Consumer;
 use super::pipeline::Pipeline;
 
@@ -21,6 +21,7 @@ const WAIT: Duration = Duration::from_millis(500);
 /// Reads the changelogs of a worker's tasks, with a client that is made when it is first needed.
 pub struct Changelogs {
     consumer: Option<Consumer>,
+    ends: Ends,
     pipeline: Arc<Pipeline>,
 }
 
@@ -32,12 +33,12 @@ impl fmt::Debug for Changelogs {
 
 impl Changelogs {
     pub(super) fn new(pipeline: &Arc<Pipeline>) -> Self {
-        Self { consumer: None, pipeline: Arc::clone(pipeline) }
+        Self { consumer: None, ends: Ends::default(), pipeline: Arc::clone(pipeline) }
     }
 
-    /// Drops the client, until something is read again.
+    /// Drops the clients, until something is read again.
     pub fn disconnect(&mut self) {
-        self.consumer = None;
+        (self.consumer, self.ends) = (None, Ends::default());
     }
 
     fn consumer(&mut self) -> Result<&mut Consumer, Fault> {
@@ -56,12 +57,7 @@ impl port::Changelog for Changelogs {
     }
 
     fn end(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault> {
-        let topic = self.pipeline.changelog(changelog);
-        let lookup = self.pipeline.client.lookup_all()?;
-        let (_, end) = lookup
-            .fetch_watermarks(topic, partition.0 as i32, ASK)
-            .map_err(|error| asked(&format!("ask for the end of {topic}/{partition}"), &error))?;
-        Ok(Offset(end))
+        self.ends.end(&self.pipeline.client, self.pipeline.changelog(changelog), partition)
     }
 
     fn read(

@@ -12,16 +12,13 @@ use wasmill_core::batch::{Batch, Message, encode_headers};
 use wasmill_core::record::{Offset, Partition, Timestamp};
 
 use super::admin::{self, Kind, NewTopic};
-use super::client::{ASK, Client, Error, Timing, setting};
+use super::client::{ASK, Client, Error, setting};
 use super::fault::is_hopeless;
 use super::native::consumer::{self, Consumer};
 use super::native::producer::{Outgoing, Producer};
 use super::sink::{init, timestamp};
 use crate::broker::{Broker, BrokerError, Chunk, Cursor, Extent, Listed};
 use crate::partitioner;
-
-/// How long all records of one append may take; brokers allow no more than 15 minutes.
-const APPEND: Duration = Duration::from_mins(10);
 
 /// The most records that are brought at once.
 const RECORDS: usize = 1_024;
@@ -173,27 +170,24 @@ impl Broker for Records {
     fn append(&mut self, topic: &str, records: &Batch) -> Result<Vec<u64>, BrokerError> {
         let width = self.width(topic)?;
         let doing = format!("append to {topic}");
-        let timing = Timing { transaction: APPEND, ..self.client.timing() };
         let id = format!("wasmill/produce/{}", Uuid::new_v4());
-        let config = self.client.clone().with_timing(timing).producer(&id);
-        let producer = Producer::new(&config, [(topic, "lz4")], 0).map_err(setting)?;
+        let producer = Producer::new(&self.client.producer(&id), [(topic, "lz4")], 0).map_err(setting)?;
         init(&producer, &id, ASK).map_err(|fault| BrokerError::Gone(fault.to_string()))?;
         producer.begin().map_err(|error| refused(&doing, error))?;
-        let counts = send(&producer, records, width).map_err(|code| refused(&doing, code))?;
-        let done = producer.flush(timing.message);
-        if let Some(undelivered) = producer.undelivered() {
-            return Err(refused(&doing, undelivered.code));
+        let patience = self.client.timing().message;
+        let sent = send(&producer, records, width, patience).map_err(|reason| refused(&doing, reason));
+        if sent.is_err() {
+            // Left open, it would keep others from reading the topic on until it times out.
+            drop(producer.abort(ASK));
+            return sent;
         }
-        if !done {
-            return Err(BrokerError::Gone(format!("{doing}: Kafka did not take the records in time")));
-        }
-        let deadline = Instant::now() + timing.message;
+        let deadline = Instant::now() + patience;
         while let Err(error) = producer.commit(ASK) {
             if !error.retriable || Instant::now() > deadline {
                 return Err(BrokerError::Gone(format!("{doing}: commit: {error}")));
             }
         }
-        Ok(counts)
+        sent
     }
 
     fn fetch(&mut self, topic: &str, cursors: &mut [Cursor], wait: Duration) -> Result<Vec<Chunk>, BrokerError> {
@@ -206,8 +200,8 @@ impl Broker for Records {
     }
 }
 
-/// Queues all records, and answers how many each partition gets.
-fn send(producer: &Producer, records: &Batch, width: u32) -> Result<Vec<u64>, RDKafkaErrorCode> {
+/// Sends all records and waits until they are delivered. Answers how many each partition got.
+fn send(producer: &Producer, records: &Batch, width: u32, patience: Duration) -> Result<Vec<u64>, String> {
     let mut counts = vec![0; width as usize];
     let mut turn = 0;
     for Message { key, value, headers, timestamp: time } in records.iter() {
@@ -219,13 +213,19 @@ fn send(producer: &Producer, records: &Batch, width: u32) -> Result<Vec<u64>, RD
         };
         let timestamp = timestamp(time);
         let record = Outgoing { topic: 0, partition: partition as i32, key, value, headers, timestamp, tag: None };
+        let deadline = Instant::now() + patience;
         while let Err(code) = producer.send(&record) {
-            if code != RDKafkaErrorCode::QueueFull {
-                return Err(code);
+            if code != RDKafkaErrorCode::QueueFull || Instant::now() > deadline {
+                return Err(format!("{code}; nothing was written"));
             }
             producer.poll(Duration::from_millis(20));
         }
         counts[partition as usize] += 1;
     }
-    Ok(counts)
+    let done = producer.flush(patience);
+    match producer.undelivered() {
+        Some(undelivered) => Err(format!("{}; nothing was written", undelivered.code)),
+        None if !done => Err("Kafka did not take the records in time; nothing was written".into()),
+        None => Ok(counts),
+    }
 }

@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use wasmill_core::port::{self, Fault, Polled, Position};
 use wasmill_core::record::{Offset, TaskId};
 
 use self::lane::{Feed, Lane};
 use super::client::{ASK, Error};
+use super::ends::Ends;
 use super::fault::asked;
 use super::pipeline::Pipeline;
 use crate::topology::Start;
@@ -28,7 +28,8 @@ pub struct Source {
     lanes: Vec<Lane>,
     lane_of: HashMap<(u16, u32), usize>,
     turn: usize,
-    ends: VecDeque<Polled>,
+    ready: VecDeque<Polled>,
+    ends: Ends,
     stops: HashMap<(TaskId, u32), Offset>,
 }
 
@@ -56,7 +57,15 @@ impl Source {
         let config = pipeline.client.data(&pipeline.identity.group());
         let lanes = readers.iter().map(|_| Lane::new(&config)).collect::<Result<_, _>>()?;
         let pipeline = Arc::clone(pipeline);
-        Ok(Self { pipeline, lanes, lane_of, turn: 0, ends: VecDeque::new(), stops: HashMap::new() })
+        Ok(Self {
+            pipeline,
+            lanes,
+            lane_of,
+            turn: 0,
+            ready: VecDeque::new(),
+            ends: Ends::default(),
+            stops: HashMap::new(),
+        })
     }
 
     /// Stops an input at an offset: nothing from there on is handed out, and it ends there. Holds for the assignments
@@ -66,14 +75,9 @@ impl Source {
     }
 
     /// Where an input ends now, open transactions included; nothing if it does not have the task's partition.
-    pub fn end(&self, task: TaskId, input: u32) -> Result<Option<Offset>, Fault> {
+    pub fn end(&mut self, task: TaskId, input: u32) -> Result<Option<Offset>, Fault> {
         let Some(topic) = self.pipeline.input(task, input) else { return Ok(None) };
-        let lookup = self.pipeline.client.lookup_all()?;
-        let partition = task.partition.0 as i32;
-        let (_, end) = lookup
-            .fetch_watermarks(&topic.topic, partition, ASK)
-            .map_err(|error| asked(&format!("ask for the end of {}/{partition}", topic.topic), &error))?;
-        Ok(Some(Offset(end)))
+        self.ends.end(&self.pipeline.client, &topic.topic, task.partition).map(Some)
     }
 
     fn lane(&mut self, task: TaskId, input: u32) -> Option<&mut Lane> {
@@ -86,7 +90,7 @@ impl Source {
         let topic = self.pipeline.input(task, input).map(|input| (input.topic.clone(), input.repartition));
         let over = stop.is_some_and(|stop| next >= stop);
         let (Some((topic, repartition)), false) = (topic, over) else {
-            self.ends.push_back(Polled::End { task, input, next });
+            self.ready.push_back(Polled::End { task, input, next });
             return Ok(());
         };
         let feed = Feed { task, input, next, stop, repartition };
@@ -107,7 +111,7 @@ impl port::Source for Source {
     }
 
     fn unassign(&mut self, task: TaskId) -> Result<(), Fault> {
-        self.ends.retain(|end| !matches!(end, Polled::End { task: whose, .. } if *whose == task));
+        self.ready.retain(|end| !matches!(end, Polled::End { task: whose, .. } if *whose == task));
         for lane in &mut self.lanes {
             lane.leave(task).map_err(|error| Fault::Fatal(format!("unassign task {task}: {error}")))?;
         }
@@ -115,7 +119,7 @@ impl port::Source for Source {
     }
 
     fn poll(&mut self, wait: Duration) -> Result<Polled, Fault> {
-        if let Some(end) = self.ends.pop_front() {
+        if let Some(end) = self.ready.pop_front() {
             return Ok(end);
         }
         let deadline = Instant::now() + wait;
