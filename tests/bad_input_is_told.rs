@@ -19,7 +19,10 @@ fn splitter(extra: &str) -> String {
 fn a_file_that_is_no_plugin_is_refused() {
     let place = Place::new();
     place.write("text.wasm", "hello");
-    place.write("pipeline.yaml", splitter("").replace(&repository().join("examples/word-count/split").display().to_string(), "./text.wasm"));
+    place.write(
+        "pipeline.yaml",
+        splitter("").replace(&repository().join("examples/word-count/split").display().to_string(), "./text.wasm"),
+    );
     place.run(["run", "pipeline.yaml", "--until-end"]).failed(78, &["operator split", "text.wasm", "WebAssembly"]);
 }
 
@@ -68,7 +71,9 @@ fn a_port_that_the_plugin_does_not_have_is_named_with_those_it_has() {
 fn a_feed_that_is_not_there_stops_before_anything_is_made() {
     let place = Place::new();
     place.write("pipeline.yaml", splitter(""));
-    place.run(["run", "pipeline.yaml", "--feed", "lines=gone.txt"]).failed(1, &["--feed lines", "cannot read gone.txt"]);
+    place
+        .run(["run", "pipeline.yaml", "--feed", "lines=gone.txt"])
+        .failed(1, &["--feed lines", "cannot read gone.txt"]);
     place.run(["run", "pipeline.yaml", "--feed", "line=gone.txt"]).failed(1, &["no source of this name, only lines"]);
     place.run(["run", "pipeline.yaml", "--feed", "lines"]).failed(2, &["SOURCE=FILE"]);
     place.run(["run", "pipeline.yaml", "--print", "wrds"]).failed(1, &["there is no sink wrds, only words"]);
@@ -91,7 +96,17 @@ fn a_data_directory_is_for_one_process() {
         .run(["run", "pipeline.yaml", "--data-dir", "data", "--until-end"])
         .failed(1, &["data directory data is in use by process", &process, "give another --data-dir"]);
     place.run_with(["produce", "lines", "--data-dir", "data"], b"one two\nthree\n").ok();
-    let printed = place.run(["consume", "words", "--data-dir", "data", "--from-beginning", "--max-messages", "3", "--key-separator", "="]);
+    let printed = place.run([
+        "consume",
+        "words",
+        "--data-dir",
+        "data",
+        "--from-beginning",
+        "--max-messages",
+        "3",
+        "--key-separator",
+        "=",
+    ]);
     let mut words: Vec<_> = printed.ok().lines().map(str::to_owned).collect();
     words.sort();
     assert_eq!(words, ["one=", "three=", "two="]);

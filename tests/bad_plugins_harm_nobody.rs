@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::guests;
 use crate::guests::{Lost, call, place, process, records, scope, scope_over};
 use wasmill::plugin::{Limits, Place};
 use wasmill_core::operator::{CallError, Domain, Entry, Failure, Operator, Role};

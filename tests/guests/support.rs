@@ -85,7 +85,7 @@ pub fn scope_over(store: Box<dyn Store>, instance: &Instance, entry: Entry, reco
     keys.slots().iter().for_each(|_| slots.values.push(None));
     let count = records.len();
     let origin = Origin { topic: "lines".into(), offsets: vec![0; count], watermarks: vec![0; count] };
-    let call = Call { entry, info: CallInfo::default(), records, slots, origin };
+    let call = Call { entry, info: CallInfo::default(), records: records.into(), slots, origin };
     let outputs = vec![Flow::default(); declaration.outputs.len()];
     let origins = (0..count as u32).collect();
     Box::new(Scope::new(call, origins, keys, Some(Box::new(state)), outputs, ScopeLimits::default()))

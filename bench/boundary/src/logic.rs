@@ -5,7 +5,7 @@ const INPUT: i32 = i32::MIN;
 
 /// Columns that come in.
 #[derive(Clone, Copy)]
-pub struct Records<'a> {
+pub(crate) struct Records<'a> {
     /// Event times.
     pub timestamps: &'a [i64],
     /// Six numbers for each record.
@@ -16,7 +16,7 @@ pub struct Records<'a> {
 
 /// Columns that go out.
 #[derive(Default)]
-pub struct Output {
+pub(crate) struct Output {
     /// Event times.
     pub timestamps: Vec<i64>,
     /// Six numbers for each record.
@@ -29,7 +29,7 @@ pub struct Output {
 
 /// Cells that changed.
 #[derive(Default)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// Which.
     pub cells: Vec<u32>,
     /// Two numbers for each.
@@ -45,7 +45,7 @@ fn with_capacity(records: Records<'_>, bytes: usize) -> Output {
 }
 
 /// Puts the value of each record in upper case.
-pub fn map(records: Records<'_>) -> Output {
+pub(crate) fn map(records: Records<'_>) -> Output {
     let mut output = with_capacity(records, records.data.len());
     for (span, &timestamp) in records.spans.chunks_exact(6).zip(records.timestamps) {
         let start = output.data.len();
@@ -58,7 +58,7 @@ pub fn map(records: Records<'_>) -> Output {
 }
 
 /// Keeps the records whose value begins with a letter of the alphabet's first half.
-pub fn filter(records: Records<'_>) -> Output {
+pub(crate) fn filter(records: Records<'_>) -> Output {
     let mut output = with_capacity(records, 0);
     for (index, (span, &timestamp)) in records.spans.chunks_exact(6).zip(records.timestamps).enumerate() {
         if records.data[span[2] as usize] < b'n' {
@@ -71,7 +71,7 @@ pub fn filter(records: Records<'_>) -> Output {
 }
 
 /// Counts the records of each key, and emits each with the count so far. A value is a byte of encoding and the count.
-pub fn count(records: Records<'_>, slot_of: &[u32], spans: &[i32], data: &[u8]) -> (Output, Changed) {
+pub(crate) fn count(records: Records<'_>, slot_of: &[u32], spans: &[i32], data: &[u8]) -> (Output, Changed) {
     let stored = |span: &[i32]| match data.get(span[0] as usize + 1..span[0] as usize + 9) {
         Some(bytes) if span[1] == 9 => bytes.iter().rev().fold(0, |count, &byte| count << 8 | u64::from(byte)),
         _ => 0,

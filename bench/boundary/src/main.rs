@@ -83,7 +83,7 @@ fn call(batch: usize, kind: Kind) -> Call {
         slots.slot_of = keys.slot_of().to_vec();
         keys.slots().iter().for_each(|_| slots.values.push(Some(&[1, 5, 0, 0, 0, 0, 0, 0, 0])));
     }
-    Call { entry: Entry::Process, info: CallInfo::default(), records, slots, origin: Origin::default() }
+    Call { entry: Entry::Process, info: CallInfo::default(), records: records.into(), slots, origin: Origin::default() }
 }
 
 fn scope(call: &Call) -> Box<Scope> {

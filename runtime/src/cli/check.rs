@@ -32,7 +32,8 @@ pub fn validate(args: &Validate) -> Result<()> {
         }
         let (sources, operators, sinks) = (graph.sources().len(), graph.operators().len(), graph.sinks().len());
         let counts = [(sources, "source"), (operators, "operator"), (sinks, "sink")];
-        let counts: Vec<_> = counts.iter().map(|(n, what)| format!("{n} {what}{}", if *n == 1 { "" } else { "s" })).collect();
+        let counts: Vec<_> =
+            counts.iter().map(|(n, what)| format!("{n} {what}{}", if *n == 1 { "" } else { "s" })).collect();
         println!("{}: {} is valid: {}", graph.file().display(), graph.name(), counts.join(", "));
     }
     Ok(())
@@ -73,7 +74,9 @@ pub fn build(args: &Build) -> Result<()> {
 
 /// Show what a plugin is: its role, ports, states and imports
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  wasmill inspect split.wasm\n  wasmill inspect examples/word-count/count --output json")]
+#[command(
+    after_help = "Examples:\n  wasmill inspect split.wasm\n  wasmill inspect examples/word-count/count --output json"
+)]
 pub struct Inspect {
     /// A plugin, or a source directory, which is built first
     pub plugin: PathBuf,

@@ -17,8 +17,8 @@ use self::output::{Printer, Top};
 use super::KafkaArgs;
 use super::signals::Signals;
 use crate::data_dir::DataDir;
-use crate::node::backend::Backend;
 use crate::kafka::Timing;
+use crate::node::backend::Backend;
 use crate::node::embedded::{Embedded, StoreKind};
 use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
@@ -66,6 +66,7 @@ pub struct Args {
     /// Worker threads of each pipeline [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
+    /// Which Kafka cluster, if any
     #[command(flatten)]
     pub kafka: KafkaArgs,
     /// How long a node may be silent on Kafka before others get its tasks
@@ -108,7 +109,9 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<crate::pipeline::duration::Duration>().map(|duration| Self(duration.into())).map_err(|e| e.to_string())
+        text.parse::<crate::pipeline::duration::Duration>()
+            .map(|duration| Self(duration.into()))
+            .map_err(|e| e.to_string())
     }
 }
 
@@ -221,7 +224,11 @@ impl Session<'_> {
             let seconds = took.as_secs_f64();
             format!("{records} records in {epochs} epochs and {seconds:.1} s, {rate:.0} records/s")
         };
-        let rejected = if rejected > 0 { format!("; {rejected} records failed so far, see the dead letters") } else { String::new() };
+        let rejected = if rejected > 0 {
+            format!("; {rejected} records failed so far, see the dead letters")
+        } else {
+            String::new()
+        };
         // Who closed standard error does not want to know.
         let _ = writeln!(err, "{line}{rejected}");
         if fed == 0 && records == 0 {

@@ -18,7 +18,8 @@ impl Signals {
     pub fn listen() -> Result<Self> {
         let signals = Self::default();
         let heard = signals.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot hear signals")?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot hear signals")?;
         let (mut interrupt, mut terminate) = {
             let _entered = runtime.enter();
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use wasmill_core::port::{self, ChangelogId, Fault};
+use wasmill_core::port::{self, ChangelogId, Fault, Visit};
 use wasmill_core::record::{Offset, Partition};
 
 use super::client::setting;
@@ -66,7 +66,7 @@ impl port::Changelog for Changelogs {
         partition: Partition,
         from: Offset,
         end: Offset,
-        visit: &mut dyn FnMut(Offset, &[u8], Option<&[u8]>),
+        visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
         if from >= end {
             return Ok(from);
@@ -82,9 +82,6 @@ impl port::Changelog for Changelogs {
         stopped
     }
 }
-
-/// Takes a record: its offset, row and value.
-type Visit<'a> = dyn FnMut(Offset, &[u8], Option<&[u8]>) + 'a;
 
 struct Place<'a> {
     topic: &'a str,

@@ -1,15 +1,10 @@
 //! Asking a cluster about topics.
 
-use std::time::Duration;
-
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use wasmill_core::record::{Offset, Partition};
 
 use super::admin;
-use super::client::{Client, Error, Logs};
-
-/// How long an answer may take.
-const ASK: Duration = Duration::from_secs(10);
+use super::client::{ASK, Client, Error, Logs};
 
 /// A client that asks about topics.
 pub struct Lookup(BaseConsumer<Logs>);

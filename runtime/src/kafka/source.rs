@@ -143,6 +143,11 @@ impl port::Source for Source {
         }
     }
 
+    fn idle(&mut self, wait: Duration) -> Result<(), Fault> {
+        std::thread::sleep(wait);
+        Ok(())
+    }
+
     fn start(&mut self, task: TaskId, input: u32) -> Result<Offset, Fault> {
         let Some(topic) = self.pipeline.input(task, input).cloned() else { return Ok(Offset(0)) };
         let Some(lane) = self.lane(task, input) else { return Ok(Offset(0)) };

@@ -49,7 +49,9 @@ impl Plugins {
         let path = match &operator.plugin {
             graph::Plugin::Path(path) => path,
             graph::Plugin::Digest(digest) => {
-                bail!("plugin sha256:{digest} is of a deployed one, and nothing is deployed here: name a file or a directory")
+                bail!(
+                    "plugin sha256:{digest} is of a deployed one, and nothing is deployed here: name a file or a directory"
+                )
             }
         };
         let plugin = self.load(path)?;

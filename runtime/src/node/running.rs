@@ -15,8 +15,8 @@ use super::plugins::declarations;
 use super::widths::Widths;
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
 use crate::embedded::Stops;
-use crate::pipeline::plan::{InputKind, Plan};
 use crate::pipeline::Graph;
+use crate::pipeline::plan::{InputKind, Plan};
 use crate::plugin::Placed;
 
 /// A pipeline that can be started.
@@ -28,12 +28,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// Plans a pipeline, and makes the topics that it needs.
-    pub fn new(
-        graph: &Graph,
-        placed: &BTreeMap<String, Placed>,
-        cluster: &str,
-        backend: &dyn Backend,
-    ) -> Result<Self> {
+    pub fn new(graph: &Graph, placed: &BTreeMap<String, Placed>, cluster: &str, backend: &dyn Backend) -> Result<Self> {
         let plan = Plan::new(graph, &declarations(placed), cluster)?;
         let widths = Widths::settle(&plan, backend)?;
         let assembly = Arc::new(Assembly::new(&plan, &widths, placed)?);
@@ -138,11 +133,8 @@ impl Running {
         let board = Board::new(prepared.iter().map(per_pipeline).sum());
         let mut running = Self { backend, pipelines: Vec::new(), workers: Vec::new(), board };
         for prepared in prepared {
-            let stops = if settings.until_end {
-                prepared.stops(running.backend.as_ref(), &written)?
-            } else {
-                Stops::new()
-            };
+            let stops =
+                if settings.until_end { prepared.stops(running.backend.as_ref(), &written)? } else { Stops::new() };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
             let site = running.spawn(&prepared, cluster, &stops, workers.clone())?;
@@ -257,9 +249,10 @@ impl Running {
 
     /// The tasks' partitions of a topic that a sink of the given name writes.
     pub fn sink(&self, name: &str) -> Option<(&str, Vec<Partition>)> {
-        let sinks = self.pipelines.iter().flat_map(|pipeline| {
-            pipeline.prepared.plan.sinks.iter().map(move |sink| (pipeline, sink))
-        });
+        let sinks = self
+            .pipelines
+            .iter()
+            .flat_map(|pipeline| pipeline.prepared.plan.sinks.iter().map(move |sink| (pipeline, sink)));
         let (pipeline, sink) = sinks.into_iter().find(|(_, sink)| sink.name == name)?;
         let partitions = (0..pipeline.prepared.widths.topic(&sink.topic)).map(Partition).collect();
         Some((&sink.topic, partitions))

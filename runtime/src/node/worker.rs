@@ -155,12 +155,7 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn run(
-    job: &Job,
-    worker: usize,
-    inbox: &Receiver<Command>,
-    tell: impl Fn(&mut dyn FnMut(&mut Status)),
-) -> Result<()> {
+fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut dyn FnMut(&mut Status))) -> Result<()> {
     let ports = job.site.ports(worker)?;
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators());
     let mut running = worker::Worker::new(ports, stages, operators, job.bounds, 1);

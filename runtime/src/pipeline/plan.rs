@@ -20,7 +20,6 @@ use super::{
 mod ports;
 mod stages;
 
-
 /// The cluster's name where none is given.
 pub const DEFAULT_CLUSTER: &str = "wasmill";
 

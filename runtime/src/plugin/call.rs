@@ -54,7 +54,8 @@ impl Functions {
         store: &mut Store<Host>,
         call: &Call,
     ) -> wasmtime::Result<Result<KeyedOutcome, contract::Error>> {
-        let (info, records, slots) = (CallInfo::from(&call.info), Batch::from(&*call.records), Slots::from(&call.slots));
+        let (info, records, slots) =
+            (CallInfo::from(&call.info), Batch::from(&*call.records), Slots::from(&call.slots));
         // The arguments borrow from the call, so a typed function is good for one call only. Its check costs tens of
         // nanoseconds.
         match (self, call.entry) {
@@ -185,7 +186,7 @@ mod tests {
         let mut slots = wasmill_core::operator::Slots::default();
         (0..cells).for_each(|_| slots.values.push(None));
         let info = wasmill_core::operator::CallInfo::default();
-        Call { entry: Entry::Process, info, records: batch, slots, origin: Origin::default() }
+        Call { entry: Entry::Process, info, records: batch.into(), slots, origin: Origin::default() }
     }
 
     fn outcome(failures: &[u32], cells: &[u32], spans: &[i32]) -> KeyedOutcome {

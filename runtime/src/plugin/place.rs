@@ -5,9 +5,9 @@ use std::sync::Arc;
 use wasmill_core::operator::{CallError, Declaration};
 
 use super::checked::Checked;
+use super::component::Digest;
 use super::guest::Guest;
 use super::instance::Instance;
-use super::component::Digest;
 use super::limits::Limits;
 
 /// The place that a pipeline has for a plugin.

@@ -73,7 +73,8 @@ pub(super) fn feed(backend: &dyn Backend, feeds: &[Feed], graphs: &[Graph]) -> R
         let fed = feeds.iter().any(|feed| feed.source == source.name);
         let (Some(sample), Some(topic)) = (&source.sample, source.topics.first()) else { continue };
         if !fed && backend.makes_topics() && backend.partitions(topic)?.is_none() {
-            records += write(backend, source, sample).with_context(|| format!("the sample of source {}", source.name))?;
+            records +=
+                write(backend, source, sample).with_context(|| format!("the sample of source {}", source.name))?;
         }
     }
     Ok(records)

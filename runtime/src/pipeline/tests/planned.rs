@@ -37,7 +37,13 @@ fn declaration(path: &str) -> Declaration {
             }
             _ => {
                 let kind = StateKind::Single;
-                declaration.states.push(StateDeclaration { name: part.to_owned(), kind, prefetch: true, ttl: None, encoding: 0 });
+                declaration.states.push(StateDeclaration {
+                    name: part.to_owned(),
+                    kind,
+                    prefetch: true,
+                    ttl: None,
+                    encoding: 0,
+                });
             }
         }
     }
