@@ -206,10 +206,6 @@ fn stored<T>(world: &Shared, name: &'static str, effect: impl FnOnce(&mut World)
     call(world, name, effect).map_err(|fault| StoreError(fault.to_string()))
 }
 
-/// Whether a store's failure was meant as the death of the process.
-pub fn is_crash(fault: &Fault) -> bool {
-    matches!(fault, Fault::Fatal(_))
-}
 
 #[derive(Clone)]
 struct Port(Shared);
