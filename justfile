@@ -1,0 +1,37 @@
+# Names for the commands of CONTRIBUTING.md. CI runs the same ones and needs no just.
+
+# List the recipes
+default:
+    @just --list
+
+# All tests; arguments go to cargo test
+test *args:
+    tests/run {{args}}
+
+# The worker's loop in a world where every call fails
+sim:
+    cargo test --workspace --test sim
+
+# Clippy, with warnings denied
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Format all code
+fmt:
+    cargo fmt --all
+
+# Documentation, with warnings denied
+doc:
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+# The examples, run by the built binary
+examples:
+    tests/run --test system examples_do_what_they_say
+
+# What the boundary between host and plugin costs
+bench:
+    cargo run --release -p bench-boundary
+
+# All that must pass before a change lands
+ci:
+    .ci/run
