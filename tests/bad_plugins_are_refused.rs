@@ -55,14 +55,9 @@ fn an_import_that_the_contract_lacks_is_named() {
 
 #[test]
 fn a_wrong_world_is_told_by_its_exports() {
-    let instance = |name: &str| format!(r#"(instance $i) (export "{name}" (instance $i))"#);
-    let component = |names: &[&str]| {
-        let exports: String = names.iter().map(|name| instance(name)).collect::<String>().replace("$i", "$n");
-        let mut numbered = String::new();
-        for (number, piece) in exports.split("(instance $n) ").skip(1).enumerate() {
-            numbered += &format!("(instance $n{number}) {}", piece.replace("$n", &format!("$n{number}")));
-        }
-        refusal_of_text(&format!("(component {numbered})"))
+    let component = |exports: &[&str]| {
+        let export = |(n, name): (u32, &&str)| format!(r#"(instance $n{n}) (export "{name}" (instance $n{n}))"#);
+        refusal_of_text(&format!("(component {})", (0..).zip(exports).map(export).collect::<String>()))
     };
     let [transformer, processor, aggregator] =
         ["transformer", "processor", "aggregator"].map(|name| format!("wasmill:plugin/{name}@0.1.0"));

@@ -7,35 +7,35 @@ const INPUT: i32 = i32::MIN;
 #[derive(Clone, Copy)]
 pub(crate) struct Records<'a> {
     /// Event times.
-    pub timestamps: &'a [i64],
+    pub(crate) timestamps: &'a [i64],
     /// Six numbers for each record.
-    pub spans: &'a [i32],
+    pub(crate) spans: &'a [i32],
     /// The bytes.
-    pub data: &'a [u8],
+    pub(crate) data: &'a [u8],
 }
 
 /// Columns that go out.
 #[derive(Default)]
 pub(crate) struct Output {
     /// Event times.
-    pub timestamps: Vec<i64>,
+    pub(crate) timestamps: Vec<i64>,
     /// Six numbers for each record.
-    pub spans: Vec<i32>,
+    pub(crate) spans: Vec<i32>,
     /// The bytes.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
     /// Where each record comes from.
-    pub origins: Vec<u32>,
+    pub(crate) origins: Vec<u32>,
 }
 
 /// Cells that changed.
 #[derive(Default)]
 pub(crate) struct Changed {
     /// Which.
-    pub cells: Vec<u32>,
+    pub(crate) cells: Vec<u32>,
     /// Two numbers for each.
-    pub spans: Vec<i32>,
+    pub(crate) spans: Vec<i32>,
     /// The bytes.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 fn with_capacity(records: Records<'_>, bytes: usize) -> Output {

@@ -19,7 +19,10 @@ type Before = Option<Option<Vec<u8>>>;
 
 /// A moment to which an overlay can be taken back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Mark(usize);
+pub struct Mark {
+    undo: usize,
+    bytes: usize,
+}
 
 impl Overlay {
     /// What was written to a row: `None` if nothing was, `Some(None)` if it was deleted.
@@ -36,12 +39,13 @@ impl Overlay {
 
     /// Now.
     pub fn mark(&self) -> Mark {
-        Mark(self.undo.len())
+        Mark { undo: self.undo.len(), bytes: self.bytes }
     }
 
     /// Takes back what was written since a mark.
     pub fn undo(&mut self, mark: Mark) {
-        for (row, before) in self.undo.drain(mark.0..).rev() {
+        self.bytes = mark.bytes;
+        for (row, before) in self.undo.drain(mark.undo..).rev() {
             match before {
                 Some(value) => self.rows.insert(row, value),
                 None => self.rows.remove(&row),

@@ -32,14 +32,19 @@ pub(crate) struct World<'a> {
 enum Contradiction {
     #[error(
         "task {task}: its row says epoch {row}, but the changelog of {operator} has epoch {meta}: \
-         repair it with `wasmill offsets --from-changelog`"
+         somebody changed one of them; start over with --fresh, or restore the group's offsets"
     )]
     Ahead { task: TaskId, operator: String, row: Epoch, meta: Epoch },
     #[error(
         "task {task}: its row says epoch {row}, but the changelog of {operator} has {meta}: \
-         was the topic deleted or made anew? repair it with `wasmill offsets --from-changelog`"
+         was the topic deleted or made anew? start over with --fresh, or restore it"
     )]
     Behind { task: TaskId, operator: String, row: Epoch, meta: String },
+    #[error(
+        "task {task}: the sources or stages of the pipeline have changed since it ran, so that its offsets would be read \
+         as those of other topics: start over with --fresh, or give the pipeline another name"
+    )]
+    Reshaped { task: TaskId },
     #[error("task {task}: what it remembers cannot be read: it was written by another version of Wasmill")]
     Unreadable { task: TaskId },
 }
@@ -116,19 +121,24 @@ pub(crate) fn restore(
     stage: &Arc<Stage>,
     operators: &[Box<dyn Operator>],
     claimed: Claimed,
+    revision: u64,
     now: Timestamp,
 ) -> Result<(Task, Restored), Fault> {
     let Claimed { id, lease, row } = claimed;
+    if row.epoch > Epoch(0) && row.revision != revision {
+        return Err(Contradiction::Reshaped { task: id }.into());
+    }
     let mut restored = Restored::default();
     let mut remembered = match stage.home() {
         None if !row.memory.is_empty() => Some(decode(id, &row.memory)?),
         _ => None,
     };
-    let mut stores = Vec::new();
+    let (mut stores, mut behind) = (Vec::new(), Vec::new());
     for (node, changelog) in stage.changelogs() {
         let operator = &stage.nodes[node].operator;
         let mut restore = Restore { world, id, changelog, row: &row, restored: &mut restored };
-        let (rows, meta) = restore.run(operator)?;
+        let (rows, local, meta) = restore.run(operator)?;
+        behind.extend(local.map(|local| (node, local)));
         if stage.home().is_some_and(|(home, _)| home == node) {
             let has = meta.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch);
             if has != row.epoch {
@@ -149,9 +159,11 @@ pub(crate) fn restore(
         states[node] = Some(Box::new(State::new(store, kept)));
     }
     let mut task = Task::new(id, lease, stage.clone(), row.epoch, memory, states, now);
-    if restored.rows > 0 {
-        for (_, state) in task.states() {
+    // A store that was behind counts as current only now that its index is whole.
+    for (node, local) in behind {
+        if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
             state.index_expiry()?;
+            state.apply([(Local::ROW.to_vec(), Some(local.encode()))])?;
         }
     }
     Ok((task, restored))
@@ -173,11 +185,12 @@ struct Restore<'a, 'w> {
     restored: &'a mut Restored,
 }
 
-type Opened = (Box<dyn Store>, Option<(Epoch, Memory)>);
+/// The rows at rest, what they will stand at if they were behind, and the memory among them.
+type Opened = (Box<dyn Store>, Option<Local>, Option<(Epoch, Memory)>);
 
 impl Restore<'_, '_> {
     fn run(&mut self, operator: &str) -> Result<Opened, Fault> {
-        let store = match self.attempt(false) {
+        let (store, behind) = match self.attempt(false) {
             // What is broken is emptied and read anew; the second time it is the disk.
             Err(Fault::Store(_)) => self.attempt(true)?,
             other => other?,
@@ -193,10 +206,10 @@ impl Restore<'_, '_> {
             let operator = operator.to_owned();
             return Err(Contradiction::Ahead { task: self.id, operator, row: self.row.epoch, meta: *epoch }.into());
         }
-        Ok((store, meta))
+        Ok((store, behind, meta))
     }
 
-    fn attempt(&mut self, wipe: bool) -> Result<Box<dyn Store>, Fault> {
+    fn attempt(&mut self, wipe: bool) -> Result<(Box<dyn Store>, Option<Local>), Fault> {
         let mut store = self.world.stores.open(self.id, self.changelog)?;
         let partition = self.id.partition;
         let identity = self.world.changelog.identity(self.changelog)?;
@@ -206,7 +219,7 @@ impl Restore<'_, '_> {
         let valid =
             local.filter(|local| local.identity == identity && local.next <= end && local.epoch <= self.row.epoch);
         let from = match valid {
-            Some(local) if local.epoch == self.row.epoch => return Ok(store),
+            Some(local) if local.epoch == self.row.epoch => return Ok((store, None)),
             Some(local) => local.next,
             None => {
                 self.restored.wiped += u32::from(wipe || stored.is_some());
@@ -224,14 +237,13 @@ impl Restore<'_, '_> {
         identity: &str,
         from: Offset,
         end: Offset,
-    ) -> Result<Box<dyn Store>, Fault> {
+    ) -> Result<(Box<dyn Store>, Option<Local>), Fault> {
         let mut state = State::new(store, Arc::new([]));
         let mut batch = 0;
         let mut failed = None;
-        let local = |next: Offset, epoch: Epoch| {
-            (Local::ROW.to_vec(), Some(Local { identity: identity.to_owned(), next, epoch }.encode()))
-        };
+        let local = |next: Offset, epoch: Epoch| Local { identity: identity.to_owned(), next, epoch };
         // Until the last record is in, the store is of no epoch: it counts as one of before all.
+        let unfinished = |next: Offset| (Local::ROW.to_vec(), Some(local(next, Epoch(0)).encode()));
         let mut visit = |offset: Offset, row: &[u8], value: Option<&[u8]>| {
             if failed.is_some() {
                 return;
@@ -241,8 +253,7 @@ impl Restore<'_, '_> {
                 writes.into_iter().for_each(|(row, value)| state.write(row, value));
             });
             let full = batch % BATCH == 0;
-            let applied =
-                applied.and_then(|()| if full { state.apply([local(offset.next(), Epoch(0))]) } else { Ok(()) });
+            let applied = applied.and_then(|()| if full { state.apply([unfinished(offset.next())]) } else { Ok(()) });
             failed = applied.err();
         };
         let next = self.world.changelog.read(self.changelog, self.id.partition, from, end, &mut visit)?;
@@ -250,7 +261,7 @@ impl Restore<'_, '_> {
             return Err(error.into());
         }
         self.restored.rows += batch as u64;
-        state.apply([local(next, self.row.epoch)])?;
-        Ok(state.into_store())
+        state.apply([unfinished(next)])?;
+        Ok((state.into_store(), Some(local(next, self.row.epoch))))
     }
 }

@@ -81,7 +81,6 @@ pub struct Task {
     pending: VecDeque<Pending>,
     trial: Trial,
     dirty: bool,
-    backlog: bool,
     paused: Option<Timestamp>,
     ends: Vec<Option<Offset>>,
     seen: Vec<Timestamp>,
@@ -121,7 +120,6 @@ impl Task {
             pending: VecDeque::new(),
             trial: Trial::default(),
             dirty: false,
-            backlog: false,
             paused: None,
             ends: vec![None; inputs],
             seen: vec![now; inputs],
@@ -162,7 +160,7 @@ impl Task {
 
     /// Whether a turn can be made without polling.
     pub fn has_work(&self) -> bool {
-        self.backlog || !self.pending.is_empty()
+        self.memory.backlog || !self.pending.is_empty()
     }
 
     /// Whether nothing was done that is not committed, nothing waits, and nothing is to be told.
@@ -240,7 +238,6 @@ impl Task {
     /// Makes a turn with the next records that wait.
     pub fn turn(&mut self, operators: &mut [Box<dyn Operator>], now: Timestamp) -> Result<Turned, Fault> {
         self.paused = self.paused.filter(|&until| until > now);
-        self.backlog = false;
         let mut limit = self.trial.records();
         loop {
             let cut = self.cut(limit)?;
@@ -327,7 +324,7 @@ impl Task {
         self.memory.watermark = segment.after;
         self.records += segment.records.len() as u64;
         self.trial.passed(whole);
-        self.backlog = effects.backlog;
+        self.memory.backlog = effects.backlog;
         self.dirty = true;
         effects
     }
@@ -407,7 +404,10 @@ impl Task {
 
     /// When a turn without records is due: at once where timers are, `None` where nothing waits for the clock.
     pub fn next_tick(&mut self) -> Result<Option<Timestamp>, Fault> {
-        let mut next = self.paused;
+        if self.paused.is_some() {
+            return Ok(self.paused);
+        }
+        let mut next = None;
         for state in self.states.iter_mut().flatten() {
             next = next.into_iter().chain(state.earliest(Due::Processing)?).min();
         }
@@ -435,7 +435,7 @@ impl Task {
             return Ok(false);
         }
         let stage = self.stage.clone();
-        let mut due = self.backlog;
+        let mut due = self.memory.backlog;
         for (input, index) in stage.inputs.iter().zip(0..) {
             if self.idle_at(input, index).is_some_and(|at| at <= now)
                 && let Some(Progress::Records { idle, .. }) = self.memory.inputs.get_mut(index)
@@ -457,7 +457,7 @@ impl Task {
     }
 
     fn tell_at(&self) -> Option<Timestamp> {
-        let news = self.to_tell() != self.memory.told && !self.stage.repartitions.is_empty() && !self.backlog;
+        let news = self.to_tell() != self.memory.told && !self.stage.repartitions.is_empty() && !self.memory.backlog;
         news.then(|| if self.told_at.is_some() { self.told_at.plus(TELL_EVERY) } else { Timestamp(i64::MIN + 1) })
     }
 
@@ -475,16 +475,24 @@ impl Task {
 
     /// The row that the open epoch commits.
     pub fn seal(&self, owner: &str, revision: u64) -> TaskRow {
-        let epoch = self.epoch.next();
-        let memory = if self.stage.home().is_some() { Vec::new() } else { self.memory.encode(epoch, revision) };
+        self.row(&self.memory, self.epoch.next(), owner, revision)
+    }
+
+    /// The committed row, once more, without an owner: nobody has anything open for the task.
+    pub fn release(&self, revision: u64) -> TaskRow {
+        self.row(&self.committed, self.epoch, "", revision)
+    }
+
+    fn row(&self, memory: &Memory, epoch: Epoch, owner: &str, revision: u64) -> TaskRow {
+        let encoded = if self.stage.home().is_some() { Vec::new() } else { memory.encode(epoch, revision) };
         TaskRow {
             epoch,
             owner: owner.to_owned(),
             claims: 0,
             revision,
-            next: self.memory.next.clone(),
-            watermark: self.memory.watermark,
-            memory,
+            next: memory.next.clone(),
+            watermark: memory.watermark,
+            memory: encoded,
         }
     }
 
@@ -508,7 +516,7 @@ impl Task {
         self.pending.clear();
         self.trial.aborted();
         self.ends.fill(None);
-        (self.dirty, self.backlog, self.paused) = (false, false, None);
+        (self.dirty, self.paused) = (false, None);
         self.positions()
     }
 

@@ -171,7 +171,7 @@ impl Worker {
             else {
                 return Err(Fault::Fatal(format!("task {id} is of a stage that this pipeline does not have")));
             };
-            let (mut task, restored) = recovery::restore(&mut world, stage, operators, claimed, now)?;
+            let (mut task, restored) = recovery::restore(&mut world, stage, operators, claimed, self.revision, now)?;
             if let Some(before) = before.get_mut(&id) {
                 task.keep_verdicts_of(before);
             }
@@ -185,12 +185,30 @@ impl Worker {
     /// Lets go of tasks: what they did is committed first, or lost.
     pub fn release(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
         self.seal(now)?;
+        let released = self.disown(ids);
+        self.recover(released, now)?;
         for id in ids {
             self.held.remove(id);
             self.tasks.remove(id);
             self.ports.source.unassign(*id)?;
         }
         self.renew();
+        Ok(())
+    }
+
+    /// The last act on a task: its row names nobody any more.
+    fn disown(&mut self, ids: &[TaskId]) -> Result<(), Fault> {
+        let mut sealed = Vec::new();
+        for task in ids.iter().filter_map(|id| self.tasks.get(id)) {
+            if self.ports.tasks.lease(task.id()) == Some(task.lease()) {
+                sealed.push(Sealed { task: task.id(), lease: task.lease(), row: task.release(self.revision) });
+            }
+        }
+        if !sealed.is_empty() {
+            self.ports.sink.begin()?;
+            self.ports.sink.flush()?;
+            self.ports.sink.commit(&sealed)?;
+        }
         Ok(())
     }
 

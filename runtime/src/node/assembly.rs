@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 use wasmill_core::operator::Operator;
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
@@ -34,7 +35,7 @@ pub struct Assembly {
 
 /// What makes an operator for a worker.
 enum Maker {
-    Plugin(Placed),
+    Plugin(String, Placed),
     KeyBy(String, Key),
 }
 
@@ -53,12 +54,32 @@ impl Assembly {
         Ok(Self { stages, topology: Arc::new(assembler.topology), tasks, makers })
     }
 
+    /// What tells this shape of the pipeline from another: which stages there are, and what they read. Offsets are kept
+    /// by the numbers of stages and inputs, so those of another shape mean something else.
+    pub fn shape(&self) -> u64 {
+        let mut hash = Sha256::new();
+        for (tasks, inputs) in self.topology.tasks.iter().zip(&self.topology.inputs) {
+            let inputs = inputs.iter().map(|input| input.topic.as_str());
+            for name in inputs.chain([tasks.as_str(), ""]) {
+                hash.update(name.as_bytes());
+                hash.update([0]);
+            }
+        }
+        let digest: [u8; 32] = hash.finalize().into();
+        u64::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 8]))
+    }
+
     /// An instance of each operator of each stage, for one worker.
-    pub fn operators(&self) -> Vec<Vec<Box<dyn Operator>>> {
-        let make = |maker: &Maker| -> Box<dyn Operator> {
+    pub fn operators(&self) -> Result<Vec<Vec<Box<dyn Operator>>>> {
+        let make = |maker: &Maker| -> Result<Box<dyn Operator>> {
             match maker {
-                Maker::Plugin(placed) => Box::new(placed.instance()),
-                Maker::KeyBy(operator, key) => Box::new(KeyBy::new(operator, key.clone())),
+                Maker::Plugin(operator, placed) => {
+                    let mut instance = placed.instance();
+                    // One that cannot be opened is no record's fault.
+                    instance.open().with_context(|| format!("operator {operator}"))?;
+                    Ok(Box::new(instance))
+                }
+                Maker::KeyBy(operator, key) => Ok(Box::new(KeyBy::new(operator, key.clone()))),
             }
         };
         self.makers.iter().map(|makers| makers.iter().map(make).collect()).collect()
@@ -106,7 +127,7 @@ impl Assembler<'_> {
                 retry,
                 limits: Limits { output, record: MAX_RECORD },
             });
-            draft.makers.push(Maker::Plugin(placed.clone()));
+            draft.makers.push(Maker::Plugin(node.operator.clone(), placed.clone()));
         }
         let (mut inputs, mut topics) = (Vec::new(), Vec::new());
         for input in &stage.inputs {

@@ -157,8 +157,8 @@ pub fn now() -> Timestamp {
 
 fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut dyn FnMut(&mut Status))) -> Result<()> {
     let ports = job.site.ports(worker)?;
-    let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators());
-    let mut running = worker::Worker::new(ports, stages, operators, job.bounds, 1);
+    let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators()?);
+    let mut running = worker::Worker::new(ports, stages, operators, job.bounds, job.assembly.shape());
     let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
     loop {
         match inbox.try_recv() {
@@ -171,6 +171,8 @@ fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut d
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 running.seal(now())?;
                 publisher.publish(&mut running);
+                let tasks: Vec<_> = running.tasks().map(Task::id).collect();
+                running.release(&tasks, now())?;
                 return Ok(());
             }
             Err(TryRecvError::Empty) => {

@@ -56,8 +56,8 @@ impl Functions {
     ) -> wasmtime::Result<Result<KeyedOutcome, contract::Error>> {
         let (info, records, slots) =
             (CallInfo::from(&call.info), Batch::from(&*call.records), Slots::from(&call.slots));
-        // The arguments borrow from the call, so a typed function is good for one call only. Its check costs tens of
-        // nanoseconds.
+        // The arguments borrow from the call, so a typed function is good for one call only. Its types are checked for
+        // each call, not for each record; keeping it would take unsafe code.
         match (self, call.entry) {
             (Self::Transform { process }, _) => {
                 let process = process.typed::<(CallInfo, Batch<'_>), Transformed>(&*store)?;

@@ -128,12 +128,12 @@ fn timers(timers: &mut LinkerInstance<'_, Host>) -> Result<()> {
         let ids = checked("timers.set-many", ids, 2)?;
         store.data_mut().charge(ids.data().len() + ids.len())?;
         with_scope(&mut store, "timers.set-many", |scope, store| {
-            let times = at.as_le_slice(store);
-            if times.len() != ids.len() / 2 {
-                let (timers, times) = (ids.len() / 2, times.len());
-                return Err(Refusal::Violation(format!("timers.set-many names {timers} timers and {times} times")));
+            let at = at.as_le_slice(store);
+            if at.len() != ids.len() / 2 {
+                let (named, given) = (ids.len() / 2, at.len());
+                return Err(Refusal::Violation(format!("timers.set-many names {named} timers and {given} times")));
             }
-            for ([key, name], &at) in pieces::<2>(&ids).zip(times) {
+            for ([key, name], &at) in pieces::<2>(&ids).zip(at) {
                 let (key, name) = (named("timers.set-many", key)?, named("timers.set-many", name)?);
                 scope.set_timer(domain.into(), key, name, Timestamp(at))?;
             }

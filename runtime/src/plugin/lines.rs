@@ -29,9 +29,9 @@ impl Lines {
         Self { operator, level: LevelFilter::current(), rate, kept: VecDeque::new() }
     }
 
-    /// Whether anybody listens.
+    /// Whether anybody listens. Somebody always does to errors, which explain how a call ended.
     pub(super) fn enabled(&self, level: Level) -> bool {
-        tracing_level(level) <= self.level
+        matches!(level, Level::Error) || tracing_level(level) <= self.level
     }
 
     /// Forgets the lines of the last call.
@@ -52,7 +52,7 @@ impl Lines {
             }
             self.kept.push_back(line.into());
         }
-        if self.enabled(level) {
+        if tracing_level(level) <= self.level {
             self.pass(level, line, Instant::now());
         }
     }

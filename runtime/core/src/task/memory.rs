@@ -42,6 +42,8 @@ pub struct Memory {
     pub watermark: Timestamp,
     /// The watermark and idleness that were last told downstream.
     pub told: Told,
+    /// Whether timers are left that were due at the last turn.
+    pub backlog: bool,
     /// The host's clock at the last turn; it never goes back.
     pub clock: Timestamp,
     /// What is remembered of each operator.
@@ -85,6 +87,7 @@ impl Memory {
             .into_iter()
             .for_each(&mut number);
         number(self.clock.0 as u64);
+        number(u64::from(self.backlog));
         number(self.next.len() as u64);
         self.next.iter().for_each(|offset| number(offset.0 as u64));
         number(self.inputs.len() as u64);
@@ -112,6 +115,7 @@ impl Memory {
         let watermark = take_time(from)?;
         let told = Told { watermark: take_time(from)?, idle: take(from)? != 0 };
         let clock = take_time(from)?;
+        let backlog = take(from)? != 0;
         let next = take_list(from, |from| Some(Offset(take(from)? as i64)))?;
         let inputs = take_list(from, take_progress)?;
         let operators = take_list(from, |from| {
@@ -121,7 +125,7 @@ impl Memory {
             let counts = Counts { input, emitted, dead_lettered, skipped };
             Some(OperatorMemory { operator, sequence, counts, states: take_list(from, take_text)? })
         })?;
-        from.is_empty().then_some((epoch, revision, Self { next, inputs, watermark, told, clock, operators }))
+        from.is_empty().then_some((epoch, revision, Self { next, inputs, watermark, told, backlog, clock, operators }))
     }
 }
 
@@ -231,6 +235,7 @@ mod tests {
             ],
             watermark: Timestamp(1_700_000_000_000),
             told,
+            backlog: true,
             clock: Timestamp(5),
             operators: vec![OperatorMemory {
                 operator: "count".into(),

@@ -229,13 +229,21 @@ fn no_single_fault_shows() {
     assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
+/// Which faults follow each other.
+const PAIRS: [(Kind, Kind); 4] = [
+    (Kind::ErrorBefore, Kind::CrashAfter),
+    (Kind::CrashAfter, Kind::ErrorAfter),
+    (Kind::CrashAfter, Kind::CrashBefore),
+    (Kind::ErrorAfter, Kind::ErrorBefore),
+];
+
 #[test]
 fn no_two_faults_show() {
     let expected = model::expected(&lines());
     let calls = run(BTreeMap::new()).borrow().calls;
     for at in 1..=calls {
-        for (first, second) in [(Kind::ErrorBefore, Kind::CrashAfter), (Kind::CrashAfter, Kind::ErrorAfter)] {
-            for behind in [1, 2, 5, 9] {
+        for (first, second) in PAIRS {
+            for behind in [1, 2, 5, 9, 14, 23] {
                 let faults: BTreeMap<_, _> = [(at, first), (at + behind, second)].into();
                 let run = std::panic::catch_unwind(|| check(faults.clone(), &expected));
                 run.unwrap_or_else(|_| panic!("{faults:?}"));

@@ -206,7 +206,6 @@ fn stored<T>(world: &Shared, name: &'static str, effect: impl FnOnce(&mut World)
     call(world, name, effect).map_err(|fault| StoreError(fault.to_string()))
 }
 
-
 #[derive(Clone)]
 struct Port(Shared);
 
