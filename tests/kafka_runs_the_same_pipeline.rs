@@ -79,14 +79,14 @@ fn the_same_file_counts_words_on_kafka() {
     kafka.check(&(text + more));
 }
 
-/// 60,000 lines, 4 partitions, 2 workers, sled; at least 20 kills between commits, 5 of them with an open epoch.
+/// 60,000 lines, 4 partitions, 2 workers, sled; at least 20 kills between commits, 8 of them with an open epoch.
 #[test]
 fn word_count_on_kafka_is_exactly_once_over_20_kills() {
     let kafka = Kafka::new("killed");
     let mut text = words::lines(LINES, 11);
     kafka.produce(&text);
     let (mut kills, mut open, mut seed) = (0, 0, 0x1234_5678_u64);
-    while kills < 20 || open < 5 {
+    while kills < 20 || open < 8 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let (commits, moment) = (1 + (seed >> 40) as usize % 3, Duration::from_micros((seed >> 20) % 50_000));
         match live(kafka.place.command(kafka.arguments()), commits, moment) {

@@ -30,7 +30,7 @@ const BASE: &str = ".wasmill";
 #[derive(Clone, Debug, Default, Eq, PartialEq, clap::Args)]
 pub struct LogArgs {
     /// The data directory of the log; by default the only one under .wasmill
-    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Kafka, instead of the log of a data directory
     #[command(flatten)]
@@ -73,7 +73,7 @@ fn properties(path: &Path) -> Result<BTreeMap<String, String>> {
 impl LogArgs {
     /// Connects to a log that must be there already.
     pub fn existing(&self) -> Result<Box<dyn Broker>> {
-        if let Some(client) = self.kafka.client()? {
+        if let Some(client) = self.client()? {
             return Ok(Box::new(Records::connect(client)?));
         }
         let path = self.path()?;
@@ -85,10 +85,15 @@ impl LogArgs {
 
     /// Connects to a log, and makes one where a directory was named and is not there.
     pub fn existing_or_new(&self) -> Result<Box<dyn Broker>> {
-        match self.kafka.client()? {
+        match self.client()? {
             Some(client) => Ok(Box::new(Records::connect(client)?)),
             None => Ok(Box::new(embedded::connect(&self.path()?)?)),
         }
+    }
+
+    /// A data directory that is named goes before brokers of the environment.
+    fn client(&self) -> Result<Option<Client>> {
+        if self.data_dir.is_some() { Ok(None) } else { self.kafka.client() }
     }
 
     fn path(&self) -> Result<PathBuf> {

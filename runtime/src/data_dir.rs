@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 const FORMAT: u32 = 1;
 /// What [`DataDir::empty`] leaves.
-const KEPT: [&str; 3] = ["lock", "format", "plugins"];
+const KEPT: [&str; 4] = ["lock", "format", "plugins", "node-id"];
 const FORMAT_PREFIX: &str = "wasmill data ";
 
 /// Why a data directory cannot be used.

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use wasmill::cli::signals::Signals;
 use wasmill::cli::{check, consume, produce, run, topics};
+use wasmill::node::assembly::Unsupported;
 use wasmill::node::worker::now;
 use wasmill::pipeline;
 use wasmill::plugin::PluginError;
@@ -82,6 +83,8 @@ fn report(error: &anyhow::Error) {
 }
 
 fn status(error: &anyhow::Error) -> u8 {
-    let never = |cause: &(dyn std::error::Error + 'static)| cause.is::<pipeline::Errors>() || cause.is::<PluginError>();
+    let never = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<pipeline::Errors>() || cause.is::<PluginError>() || cause.is::<Unsupported>()
+    };
     if error.chain().any(never) { NEVER } else { 1 }
 }

@@ -183,7 +183,7 @@ impl Session<'_> {
         let totals = running.stop();
         watched?;
         let totals = totals?;
-        printer.print(&mut io::stdout().lock())?;
+        printer.finish(&mut io::stdout().lock())?;
         for top in &self.args.top {
             top.print(self.backend.as_ref(), self.graphs, &mut io::stdout().lock())?;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 use wasmill_core::operator::Operator;
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
@@ -86,6 +87,27 @@ impl Assembly {
     }
 }
 
+/// Something that a pipeline file may ask for and that this version does not do.
+#[derive(Debug, Error)]
+#[error("source {name}: {what} is not supported yet by this version; {instead}")]
+pub struct Unsupported {
+    name: String,
+    what: &'static str,
+    instead: &'static str,
+}
+
+fn start(name: &str, kind: &InputKind) -> Result<Start, Unsupported> {
+    let refuse = |what, instead| Err(Unsupported { name: name.to_owned(), what, instead });
+    match kind {
+        InputKind::Source { time, .. } if time.field.is_some() => {
+            refuse("an event time from a field", "have the producer set the records' timestamps")
+        }
+        InputKind::Source { start: spec::Start::Time(_), .. } => refuse("a start by time", "say earliest or latest"),
+        InputKind::Source { start: spec::Start::Latest, .. } => Ok(Start::Latest),
+        _ => Ok(Start::Earliest),
+    }
+}
+
 struct Assembler<'a> {
     plan: &'a Plan,
     widths: &'a Widths,
@@ -138,10 +160,7 @@ impl Assembler<'_> {
                     progress: self.progress(&input.kind),
                     edges: edges.clone(),
                 });
-                let start = match &input.kind {
-                    InputKind::Source { start: spec::Start::Latest, .. } => Start::Latest,
-                    _ => Start::Earliest,
-                };
+                let start = start(&input.name, &input.kind)?;
                 let repartition = matches!(input.kind, InputKind::Repartition { .. });
                 topics.push(InputTopic { topic: topic.clone(), start, repartition });
             }

@@ -9,10 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use wasmill_core::record::{Offset, Partition};
 
-use crate::broker::{Broker, Cursor};
+use crate::broker::{Broker, Chunk, Cursor, Extent};
 use crate::lines::{Format, Lines, Place};
 use crate::node::backend::Backend;
 use crate::pipeline::Graph;
+
+/// How long a look at the log may wait for records that are there.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// The greatest last values of a sink: `SINK=N`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,17 +80,14 @@ impl Top {
     pub(super) fn print(&self, backend: &dyn Backend, graphs: &[Graph], to: &mut impl Write) -> Result<()> {
         let topic = topic(&self.sink, graphs)?;
         let mut broker = backend.broker()?;
-        let mut cursors = cursors(broker.as_mut(), topic, backend, Begin::Start)?;
+        let mut cursors = cursors(broker.as_mut(), topic, Begin::Start)?;
         let mut last: HashMap<Vec<u8>, Option<Vec<u8>>> = HashMap::new();
-        loop {
-            let chunks = broker.fetch(topic, &mut cursors, Duration::ZERO)?;
-            for message in chunks.iter().flat_map(|chunk| chunk.records.iter()) {
+        to_end(broker.as_mut(), topic, &mut cursors, &mut |chunk| {
+            for message in chunk.records.iter() {
                 last.insert(message.key.unwrap_or_default().to_vec(), message.value.map(<[u8]>::to_vec));
             }
-            if chunks.is_empty() {
-                break;
-            }
-        }
+            Ok(())
+        })?;
         let mut rows: Vec<_> = last.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         rows.sort_by(|a, b| greater(&a.1, &b.1).then_with(|| a.0.cmp(&b.0)));
         for (key, value) in rows.iter().take(self.count) {
@@ -112,14 +112,10 @@ enum Begin {
     End,
 }
 
-fn cursors(broker: &mut dyn Broker, topic: &str, backend: &dyn Backend, begin: Begin) -> Result<Vec<Cursor>> {
-    let partitions = backend.partitions(topic)?.unwrap_or_default();
-    if partitions == 0 {
-        return Ok(Vec::new());
-    }
+fn cursors(broker: &mut dyn Broker, topic: &str, begin: Begin) -> Result<Vec<Cursor>> {
     let topics = broker.topics()?;
     let extents = topics.iter().find(|listed| listed.topic == topic).map(|listed| listed.partitions.as_slice());
-    let at = |extent: &crate::broker::Extent| match begin {
+    let at = |extent: &Extent| match begin {
         Begin::Start => extent.start,
         Begin::End => extent.end,
     };
@@ -127,43 +123,73 @@ fn cursors(broker: &mut dyn Broker, topic: &str, backend: &dyn Backend, begin: B
     Ok(extents.unwrap_or_default().iter().zip(0..).map(cursor).collect())
 }
 
+/// Reads a topic on, up to where it ends now.
+fn to_end(
+    broker: &mut dyn Broker,
+    topic: &str,
+    cursors: &mut [Cursor],
+    visit: &mut dyn FnMut(&Chunk) -> Result<()>,
+) -> Result<()> {
+    let ends = self::cursors(broker, topic, Begin::End)?;
+    let behind = |cursors: &[Cursor]| cursors.iter().zip(&ends).any(|(cursor, end)| cursor.next < end.next);
+    while behind(cursors) {
+        for chunk in &broker.fetch(topic, cursors, WAIT)? {
+            visit(chunk)?;
+        }
+    }
+    Ok(())
+}
+
 /// Prints what arrives at sinks from now on.
 pub(super) struct Printer {
-    broker: Box<dyn Broker + Send>,
-    sinks: Vec<(String, Vec<Cursor>)>,
+    readers: Vec<Reader>,
     lines: Lines,
+}
+
+/// Where printing stands in a topic.
+struct Reader {
+    broker: Box<dyn Broker + Send>,
+    topic: String,
+    cursors: Vec<Cursor>,
 }
 
 impl Printer {
     pub(super) fn new(backend: &dyn Backend, graphs: &[Graph], sinks: &[String]) -> Result<Self> {
-        let mut broker = backend.broker()?;
         let mut begun = Vec::new();
         for sink in sinks {
-            let topic = topic(sink, graphs)?;
-            begun.push((topic.to_owned(), cursors(broker.as_mut(), topic, backend, Begin::End)?));
+            // Each sink has a reader of its own, which stays where it is between two looks.
+            let (topic, mut broker) = (topic(sink, graphs)?, backend.broker()?);
+            let cursors = cursors(broker.as_mut(), topic, Begin::End)?;
+            begun.push(Reader { broker, topic: topic.to_owned(), cursors });
         }
-        let lines = Lines { format: Format::Lines, key_separator: Some("\t".into()) };
-        Ok(Self { broker, sinks: begun, lines })
+        Ok(Self { readers: begun, lines: Lines { format: Format::Lines, key_separator: Some("\t".into()) } })
     }
 
     /// Prints what has come since the last time.
     pub(super) fn print(&mut self, to: &mut impl Write) -> Result<()> {
-        for (topic, cursors) in &mut self.sinks {
-            loop {
-                let chunks = self.broker.fetch(topic, cursors, Duration::ZERO)?;
-                for chunk in &chunks {
-                    for (message, &offset) in chunk.records.iter().zip(&chunk.offsets) {
-                        let place = Place { topic, partition: chunk.partition, offset: Offset(offset) };
-                        closed(self.lines.print(to, message, place))?;
-                    }
-                }
-                if chunks.is_empty() {
-                    break;
-                }
+        for reader in &mut self.readers {
+            for chunk in &reader.broker.fetch(&reader.topic, &mut reader.cursors, Duration::ZERO)? {
+                print(&self.lines, &reader.topic, chunk, to)?;
             }
         }
         closed(to.flush())
     }
+
+    /// Prints all that has come, to the end.
+    pub(super) fn finish(&mut self, to: &mut impl Write) -> Result<()> {
+        for Reader { broker, topic, cursors } in &mut self.readers {
+            to_end(broker.as_mut(), topic, cursors, &mut |chunk| print(&self.lines, topic, chunk, to))?;
+        }
+        closed(to.flush())
+    }
+}
+
+fn print(lines: &Lines, topic: &str, chunk: &Chunk, to: &mut impl Write) -> Result<()> {
+    for (message, &offset) in chunk.records.iter().zip(&chunk.offsets) {
+        let place = Place { topic, partition: chunk.partition, offset: Offset(offset) };
+        closed(lines.print(to, message, place))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
