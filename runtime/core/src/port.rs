@@ -181,7 +181,7 @@ pub trait Tasks {
     /// The right under which this worker has a task now; `None` if it has none.
     fn lease(&mut self, task: TaskId) -> Option<Lease>;
 
-    /// The transactional id in a task's row, even of a row that is not committed yet.
+    /// The transactional id in a task's committed row, at once, although a newer row may be undecided.
     fn owner(&mut self, task: TaskId) -> Result<Option<String>, Fault>;
 
     /// Ends whatever transaction an id has open and locks out who has it.

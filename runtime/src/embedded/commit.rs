@@ -1,20 +1,20 @@
 //! A commit: records, changes of changelogs and task rows that become visible together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
 use wasmill_core::batch::Message;
 use wasmill_core::record::{Offset, Timestamp};
 
 use super::catalog::Extents;
 use super::error::LogError;
-use super::layout::{self, Place};
+use super::layout::{self, Block, Place};
 use super::log::{Inner, lock};
 
 /// What a commit writes, gathered before offsets are known.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    records: Vec<(Place, fjall::UserValue)>,
+    blocks: BTreeMap<Place, Vec<Block>>,
     changes: Vec<Change>,
-    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ struct Change {
     place: Place,
     /// Where the row's last offset is found.
     latest: Vec<u8>,
-    record: fjall::UserValue,
+    record: Block,
 }
 
 /// A task's row to write, and the epoch that it may not fall behind.
@@ -43,24 +43,23 @@ pub(super) struct Owner {
 
 impl Draft {
     pub(super) fn add(&mut self, place: Place, message: Message<'_>) {
-        let record = self.encode(message);
-        self.records.push((place, record));
+        let blocks = self.blocks.entry(place).or_default();
+        if blocks.last().is_none_or(Block::is_full) {
+            blocks.push(Block::default());
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.push(message);
+        }
     }
 
     pub(super) fn change(&mut self, place: Place, row: &[u8], value: Option<&[u8]>) {
-        let record = self.encode(Message { key: Some(row), value, headers: None, timestamp: Timestamp::NONE });
+        let record = Block::of(Message { key: Some(row), value, headers: None, timestamp: Timestamp::NONE });
         self.changes.push(Change { place, latest: place.latest(row), record });
     }
 
     pub(super) fn clear(&mut self) {
-        self.records.clear();
+        self.blocks.clear();
         self.changes.clear();
-    }
-
-    fn encode(&mut self, message: Message<'_>) -> fjall::UserValue {
-        self.scratch.clear();
-        layout::encode_record(message, &mut self.scratch);
-        fjall::UserValue::from(self.scratch.as_slice())
     }
 
     /// Keeps the last change of each row.
@@ -95,18 +94,20 @@ impl Inner {
             catalog.commits + 1
         };
         let disk = &self.disk;
-        let mut batch = disk.batch(draft.records.len() + draft.changes.len() * 3 + rows.len() + 8);
+        let mut batch = disk.batch(draft.changes.len() * 3 + rows.len() + 64);
         let mut extents = Ends { inner: self, touched: Extents::default() };
-        for (place, record) in draft.records.drain(..) {
-            let offset = extents.take(place);
-            batch.insert(&disk.records, place.record(offset), record);
+        for (place, blocks) in std::mem::take(&mut draft.blocks) {
+            for block in blocks {
+                let last = extents.take(place, block.count());
+                batch.insert(&disk.records, place.record(last), block.encode());
+            }
         }
         for Change { place, latest, record } in draft.changes.drain(..) {
             if let Some(old) = self.latest(&latest)? {
                 batch.remove(&disk.records, place.record(old));
             }
-            let offset = extents.take(place);
-            batch.insert(&disk.records, place.record(offset), record);
+            let offset = extents.take(place, 1);
+            batch.insert(&disk.records, place.record(offset), record.encode());
             batch.insert(&disk.latest, latest, offset.0.to_be_bytes());
         }
         for (place, extent) in &extents.touched {
@@ -157,10 +158,11 @@ struct Ends<'a> {
 }
 
 impl Ends<'_> {
-    fn take(&mut self, place: Place) -> Offset {
+    /// Takes so many offsets. Answers the last.
+    fn take(&mut self, place: Place, count: u32) -> Offset {
         let extent = self.touched.entry(place).or_insert_with(|| lock(&self.inner.catalog).extent(place));
-        let offset = extent.end;
-        extent.end = offset.next();
-        offset
+        let last = Offset(extent.end.0 + i64::from(count) - 1);
+        extent.end = last.next();
+        last
     }
 }

@@ -119,6 +119,75 @@ pub(super) fn decode_row(bytes: &[u8]) -> Option<TaskRow> {
     TaskRow::decode(Epoch(u64::from_be_bytes(*epoch)), row)
 }
 
+/// Records in a block, at most.
+const MOST_IN_BLOCK: u32 = 256;
+/// Bytes after which a block is full.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// Records that follow each other in a partition, kept under the offset of the last.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    count: u32,
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    pub(super) fn of(message: Message<'_>) -> Self {
+        let mut block = Self::default();
+        block.push(message);
+        block
+    }
+
+    pub(super) fn push(&mut self, message: Message<'_>) {
+        let length = record_length(message);
+        self.bytes.reserve(length + 5);
+        put(&mut self.bytes, length as u64);
+        encode_record(message, &mut self.bytes);
+        self.count += 1;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= MOST_IN_BLOCK || self.bytes.len() >= BLOCK_BYTES
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 5);
+        put(&mut bytes, u64::from(self.count));
+        bytes.extend_from_slice(&self.bytes);
+        bytes
+    }
+}
+
+/// Hands over the records of a block, each with its offset, until one is refused: then its offset is the answer.
+/// `None` if the bytes are no block.
+pub(super) fn decode_block(
+    last: Offset,
+    mut bytes: &[u8],
+    visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
+) -> Option<Option<Offset>> {
+    let count = i64::try_from(take_number(&mut bytes)?).ok()?;
+    for offset in (last.0 - count + 1)..=last.0 {
+        let message = decode_record(take_bytes(&mut bytes)?)?;
+        if !visit(Offset(offset), message) {
+            return Some(Some(Offset(offset)));
+        }
+    }
+    bytes.is_empty().then_some(None)
+}
+
+fn record_length(message: Message<'_>) -> usize {
+    let prefixed = |part: Option<&[u8]>| part.map_or(0, |part| part.len() + number_length(part.len() as u64));
+    9 + prefixed(message.key) + prefixed(message.headers) + message.value.map_or(0, <[u8]>::len)
+}
+
+fn number_length(number: u64) -> usize {
+    (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+}
+
 /// Appends a record to bytes.
 pub(super) fn encode_record(message: Message<'_>, bytes: &mut Vec<u8>) {
     let flag = |part: Option<&[u8]>, flag| if part.is_some() { flag } else { 0 };
@@ -150,19 +219,24 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn take_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let mut length = 0_u64;
+fn take_number(from: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
     for shift in (0..35).step_by(7) {
         let (&byte, rest) = from.split_first()?;
         *from = rest;
-        length |= u64::from(byte & 0x7f) << shift;
+        number |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            let (bytes, rest) = from.split_at_checked(usize::try_from(length).ok()?)?;
-            *from = rest;
-            return Some(bytes);
+            return Some(number);
         }
     }
     None
+}
+
+fn take_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = take_number(from)?;
+    let (bytes, rest) = from.split_at_checked(usize::try_from(length).ok()?)?;
+    *from = rest;
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -186,6 +260,24 @@ mod tests {
             let mut bytes = Vec::new();
             encode_record(message, &mut bytes);
             prop_assert_eq!(decode_record(&bytes), Some(message));
+            prop_assert_eq!(bytes.len(), record_length(message));
+        }
+
+        #[test]
+        fn a_block_comes_back(values in vec(vec(any::<u8>(), 0..40), 1..20), last in 20_i64..1_000) {
+            let mut block = Block::default();
+            let message = |value| Message { key: None, value: Some(value), headers: None, timestamp: Timestamp(7) };
+            values.iter().for_each(|value| block.push(message(value.as_slice())));
+            let bytes = block.encode();
+            let mut read = Vec::new();
+            let mut visit = |offset: Offset, message: Message<'_>| {
+                read.push((offset.0, message.value.unwrap_or_default().to_vec()));
+                true
+            };
+            prop_assert_eq!(decode_block(Offset(last), &bytes, &mut visit), Some(None));
+            prop_assert!(decode_block(Offset(last), &bytes[..bytes.len() - 1], &mut |_, _| true).is_none());
+            let first = last - values.len() as i64 + 1;
+            prop_assert_eq!(read, (first..).zip(values).collect::<Vec<_>>());
         }
 
         #[test]

@@ -19,8 +19,8 @@ use crate::partitioner;
 
 /// Bytes that [`Log::append`] takes at once.
 pub(super) const LARGEST_APPEND: usize = 1 << 30;
-/// Records that a purge removes in one commit.
-const PURGED_AT_ONCE: i64 = 10_000;
+/// Blocks that a purge removes in one commit.
+const PURGED_AT_ONCE: usize = 10_000;
 
 /// The embedded log of a data directory. Cheap to clone; the directory is free again when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -190,13 +190,16 @@ impl Log {
             return Ok(from);
         }
         let stopped = self.0.disk.guarded("read records", || {
-            for entry in self.0.disk.records.range(place.record(from)..place.record(until)) {
+            // A block is kept under its last offset: the first key at or behind `from` is that of the block it is in.
+            for entry in self.0.disk.records.range(place.record(from)..place.record(end)) {
                 let (key, bytes) = entry.into_inner()?;
-                let (Some(offset), Some(message)) = (layout::offset_of(&key), layout::decode_record(&bytes)) else {
-                    return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name)));
-                };
-                if !visit(offset, message) {
-                    return Ok(Ok(offset));
+                let mut within =
+                    |offset: Offset, message: Message<'_>| offset < from || (offset < until && visit(offset, message));
+                let decoded = layout::offset_of(&key).and_then(|last| layout::decode_block(last, &bytes, &mut within));
+                match decoded {
+                    None => return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name))),
+                    Some(Some(refused)) => return Ok(Ok(refused)),
+                    Some(None) => {}
                 }
             }
             Ok(Ok(until))
@@ -237,19 +240,28 @@ impl Log {
     pub fn purge(&self, topic: &Topic, partition: Partition, before: Offset) -> Result<(), LogError> {
         topic.must_be(Kind::Records, "purge")?;
         let place = topic.place(partition)?;
-        loop {
+        let mut done = false;
+        while !done {
             let _writing = lock(&self.0.writer);
             let (Extent { start, end }, commit) = {
                 let catalog = lock(&self.0.catalog);
                 (catalog.extent(place), catalog.commits + 1)
             };
-            let stop = before.min(end).min(Offset(start.0.saturating_add(PURGED_AT_ONCE)));
-            if stop <= start {
+            let before = before.min(end);
+            if before <= start {
                 return Ok(());
             }
-            let mut batch = self.0.disk.batch(PURGED_AT_ONCE as usize + 2);
-            for offset in start.0..stop.0 {
-                batch.remove(&self.0.disk.records, place.record(Offset(offset)));
+            // Blocks that end before the offset go; one that it is in the middle of stays.
+            let blocks = self.0.disk.guarded("purge", || {
+                let range = self.0.disk.records.range(place.record(start)..place.record(before));
+                range.take(PURGED_AT_ONCE).map(|entry| entry.key()).collect::<fjall::Result<Vec<_>>>()
+            })?;
+            done = blocks.len() < PURGED_AT_ONCE;
+            let last = blocks.last().and_then(|key| layout::offset_of(key));
+            let stop = if done { before } else { last.map_or(before, Offset::next) };
+            let mut batch = self.0.disk.batch(blocks.len() + 2);
+            for key in blocks {
+                batch.remove(&self.0.disk.records, key);
             }
             let extent = Extent { start: stop, end };
             batch.insert(&self.0.disk.meta, place.extent(), layout::encode_extent(extent));
@@ -257,6 +269,7 @@ impl Log {
             self.0.disk.guarded("purge", || batch.commit())?;
             self.0.publish(commit, &Extents::from_iter([(place, extent)]));
         }
+        Ok(())
     }
 
     pub(super) fn extent(&self, place: Place) -> Extent {
