@@ -76,7 +76,12 @@ fn the_same_file_counts_words_on_kafka() {
     let more = "the more the merrier\n";
     kafka.produce(more);
     kafka.place.run(kafka.arguments()).ok();
-    kafka.check(&(text + more));
+    kafka.check(&(text.clone() + more));
+    let mut afresh = kafka.arguments();
+    afresh.push("--fresh".into());
+    let again = kafka.place.run(afresh);
+    assert!(again.status == Some(0) && again.stderr.contains("2001 records in "), "{}", again.stderr);
+    assert_eq!(kafka.counts().len(), 2 * words::count(&(text + more)).values().sum::<u64>() as usize);
 }
 
 /// 60,000 lines, 4 partitions, 2 workers, sled; at least 20 kills between commits, 8 of them with an open epoch.

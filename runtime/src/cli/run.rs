@@ -57,7 +57,7 @@ pub struct Args {
     /// Where the log and the rows are kept [default: .wasmill/<first pipeline>]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Start over: forget all that is in the data directory
+    /// Start over: forget all that the pipelines did before. Users' topics on Kafka stay
     #[arg(long)]
     pub fresh: bool,
     /// Where rows are kept
@@ -170,7 +170,9 @@ impl Session<'_> {
         let fed = feed::feed(self.backend.as_ref(), &self.args.feed, self.graphs)?;
         let prepared = self.graphs.iter().zip(&placed);
         let prepared = prepared
-            .map(|(graph, placed)| Prepared::new(graph, placed, &self.args.cluster, self.backend.as_ref()))
+            .map(|(graph, placed)| {
+                Prepared::new(graph, placed, &self.args.cluster, self.backend.as_ref(), self.args.fresh)
+            })
             .collect::<Result<Vec<_>>>()?;
         let workers = self.args.workers.map_or_else(processors, usize::from);
         let settings = Settings { workers, until_end: self.args.until_end };

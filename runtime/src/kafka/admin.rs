@@ -233,6 +233,32 @@ pub fn delete(client: &Client, topics: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Deletes a pipeline's own topics and its group, and waits until no broker knows the topics any more.
+pub fn forget(client: &Client, group: &str, topics: &[&str]) -> Result<(), Error> {
+    delete(client, topics)?;
+    let results = block_on(admin(client)?.delete_groups(&[group], &options()))
+        .map_err(|error| Error::failed(format!("delete group {group}"), reason(&error)))?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+            Err((_, code)) => {
+                return Err(Error::failed(format!("delete group {group}, is the pipeline still running?"), code));
+            }
+        }
+    }
+    let lookup = client.lookup()?;
+    let deadline = Instant::now() + ASK;
+    for topic in topics {
+        while partitions(&lookup, topic)?.is_some() {
+            if Instant::now() > deadline {
+                return Err(Error::failed(format!("delete topic {topic}"), "it is still there"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
 /// Deletes the records of repartition topics that lie before offsets, which must be committed by every reader.
 pub fn purge(client: &Client, before: &[(&str, Partition, Offset)]) -> Result<(), Error> {
     if before.is_empty() {

@@ -20,9 +20,6 @@ use crate::pipeline::spec;
 use crate::plugin::Placed;
 use crate::topology::{InputTopic, Start, Topology};
 
-/// Bytes of a record that Kafka takes by default, less what it adds.
-const MAX_RECORD: usize = 1_000_000;
-
 /// A pipeline, ready to be run by any number of workers.
 pub struct Assembly {
     /// The stages.
@@ -41,9 +38,9 @@ enum Maker {
 }
 
 impl Assembly {
-    /// Puts a plan together with its plugins, by the names of their operators.
-    pub fn new(plan: &Plan, widths: &Widths, plugins: &BTreeMap<String, Placed>) -> Result<Self> {
-        let mut assembler = Assembler { plan, widths, plugins, topology: Topology::default() };
+    /// Puts a plan together with its plugins, by the names of their operators. `record` is the largest record in bytes.
+    pub fn new(plan: &Plan, widths: &Widths, plugins: &BTreeMap<String, Placed>, record: usize) -> Result<Self> {
+        let mut assembler = Assembler { plan, widths, plugins, record, topology: Topology::default() };
         let (mut stages, mut makers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for (index, stage) in plan.stages.iter().enumerate() {
             let (stage, made) = assembler.stage(stage)?;
@@ -112,6 +109,7 @@ struct Assembler<'a> {
     plan: &'a Plan,
     widths: &'a Widths,
     plugins: &'a BTreeMap<String, Placed>,
+    record: usize,
     topology: Topology,
 }
 
@@ -147,7 +145,7 @@ impl Assembler<'_> {
                 outputs,
                 on_error: self.on_error(node.on_error),
                 retry,
-                limits: Limits { output, record: MAX_RECORD },
+                limits: Limits { output, record: self.record },
             });
             draft.makers.push(Maker::Plugin(node.operator.clone(), placed.clone()));
         }
@@ -208,7 +206,7 @@ impl Assembler<'_> {
                     draft.repartitions.push(target);
                 }
                 let Some(key) = key else { return Edge::Target(target) };
-                let on_error = self.on_error(*on_error);
+                let (on_error, record) = (self.on_error(*on_error), self.record);
                 let node = *draft.keyed.entry(operator.clone()).or_insert_with(|| {
                     let node = Node {
                         operator: operator.clone(),
@@ -217,7 +215,7 @@ impl Assembler<'_> {
                         outputs: vec![vec![Edge::Target(target)]],
                         on_error,
                         retry: Retry::default(),
-                        limits: Limits { record: MAX_RECORD, ..Limits::default() },
+                        limits: Limits { record, ..Limits::default() },
                     };
                     keys.push((node, Maker::KeyBy(operator.clone(), key.clone())));
                     draft.first_key + keys.len() - 1

@@ -36,6 +36,12 @@ pub trait Backend: Send + Sync {
     /// Whether topics of users' that are missing are made.
     fn makes_topics(&self) -> bool;
 
+    /// Bytes that a record may have to fit into each of these topics, with room for what the log adds.
+    fn largest_record(&self, topics: &[&str]) -> Result<usize>;
+
+    /// Deletes topics that belong to a pipeline, and forgets its group.
+    fn forget(&self, group: &str, topics: &[&str]) -> Result<()>;
+
     /// The offset behind the last record that a reader can see now.
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset>;
 

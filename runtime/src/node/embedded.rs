@@ -16,6 +16,9 @@ use crate::embedded::{Changelog, Kind, Log, Server, Sink, Source, Stops, Tasks};
 use crate::store::{memory, sled};
 use crate::topology::Topology;
 
+/// Bytes of a record: what fits into a topic of Kafka with its defaults, so that the same pipeline runs there.
+pub(super) const LARGEST_RECORD: usize = 1_000_000;
+
 /// Where rows are kept on this node.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum StoreKind {
@@ -127,6 +130,15 @@ impl Backend for Embedded {
 
     fn makes_topics(&self) -> bool {
         true
+    }
+
+    fn largest_record(&self, _: &[&str]) -> Result<usize> {
+        Ok(LARGEST_RECORD)
+    }
+
+    fn forget(&self, _: &str, _: &[&str]) -> Result<()> {
+        // The data directory was emptied, and all of it was in there.
+        Ok(())
     }
 
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {

@@ -11,7 +11,7 @@ use wasmill_core::record::{Offset, Partition};
 use wasmill_core::worker::Ports;
 
 use super::backend::{Backend, Membership, Site, TopicKind};
-use super::embedded::{StoreBackend, StoreKind};
+use super::embedded::{LARGEST_RECORD, StoreBackend, StoreKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::Stops;
@@ -19,6 +19,9 @@ use crate::kafka::admin::{self, NewTopic};
 use crate::kafka::records::Records;
 use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
 use crate::topology::Topology;
+
+/// Bytes that a batch, and the headers of a dead letter, add to a record.
+const OVERHEAD: usize = 8 << 10;
 
 /// A Kafka cluster as what pipelines run on.
 pub struct Kafka {
@@ -81,6 +84,16 @@ impl Backend for Kafka {
 
     fn makes_topics(&self) -> bool {
         false
+    }
+
+    fn largest_record(&self, topics: &[&str]) -> Result<usize> {
+        let described = admin::describe(&self.client, topics.iter().copied())?;
+        let least = described.values().map(|topic| topic.largest_message).min().unwrap_or(LARGEST_RECORD);
+        Ok(least.saturating_sub(OVERHEAD).min(LARGEST_RECORD))
+    }
+
+    fn forget(&self, group: &str, topics: &[&str]) -> Result<()> {
+        Ok(admin::forget(&self.client, group, topics)?)
     }
 
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {

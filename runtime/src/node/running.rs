@@ -16,7 +16,7 @@ use super::widths::Widths;
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
 use crate::embedded::Stops;
 use crate::pipeline::Graph;
-use crate::pipeline::plan::{InputKind, Plan};
+use crate::pipeline::plan::{InputKind, Plan, Purpose};
 use crate::plugin::Placed;
 
 /// A pipeline that can be started.
@@ -27,11 +27,22 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Plans a pipeline, and makes the topics that it needs.
-    pub fn new(graph: &Graph, placed: &BTreeMap<String, Placed>, cluster: &str, backend: &dyn Backend) -> Result<Self> {
+    /// Plans a pipeline, and makes the topics that it needs. `fresh`: after it forgot all that it did before.
+    pub fn new(
+        graph: &Graph,
+        placed: &BTreeMap<String, Placed>,
+        cluster: &str,
+        backend: &dyn Backend,
+        fresh: bool,
+    ) -> Result<Self> {
         let plan = Plan::new(graph, &declarations(placed), cluster)?;
+        if fresh {
+            let own: Vec<_> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
+            backend.forget(&plan.group, &own)?;
+        }
         let widths = Widths::settle(&plan, backend)?;
-        let assembly = Arc::new(Assembly::new(&plan, &widths, placed)?);
+        let record = backend.largest_record(&written(&plan))?;
+        let assembly = Arc::new(Assembly::new(&plan, &widths, placed, record)?);
         Ok(Self { plan, widths, assembly })
     }
 
@@ -79,6 +90,13 @@ impl Prepared {
         };
         self.plan.stages.iter().zip(0..).filter(move |(stage, _)| reads(stage)).map(|(_, index)| index)
     }
+}
+
+/// The topics that a plan writes records to.
+fn written(plan: &Plan) -> Vec<&str> {
+    let own = plan.topics.iter().filter(|topic| !matches!(topic.purpose, Purpose::Tasks { .. }));
+    let sinks = plan.sinks.iter().map(|sink| sink.topic.as_str());
+    own.map(|topic| topic.name.as_str()).chain(sinks).chain([plan.dead_letters.as_str()]).collect()
 }
 
 /// How pipelines are run.
