@@ -63,7 +63,7 @@ fn tasks() -> Vec<TaskId> {
 
 fn lines() -> Vec<Vec<(i64, &'static str)>> {
     vec![
-        vec![(0, "a b"), (3, "b c a"), (4, "no"), (9, "a"), (12, "xé b"), (20, "a a"), (30, "c")],
+        vec![(0, "a b"), (3, "b c a"), (4, "no"), (9, "a"), (12, "xé b"), (20, "a pox a"), (30, "c pox")],
         vec![(1, "b"), (2, "poison"), (8, "a c"), (8, "c"), (15, "b b ß"), (22, "x a"), (31, "d")],
     ]
 }

@@ -74,7 +74,8 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     Ok(outcome)
 }
 
-/// Counts words, and sets a timer for each that tells its time. A word that begins with `x` fails after it wrote.
+/// Counts words, and sets a timer for each that tells its time. A word that begins with `x` fails after it wrote, and
+/// `pox` fails the whole call, after those before it wrote.
 pub struct Count(Declaration);
 
 impl Count {
@@ -120,6 +121,9 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     for ((message, &slot), index) in call.records.iter().zip(&call.slots.slot_of).zip(0..) {
         let word = message.key.unwrap_or_default();
         let at = message.timestamp.0;
+        if word == b"pox" {
+            return Err(CallError::Permanent("pox".into()));
+        }
         let n = cells[slot as usize].unwrap_or(0) + 1;
         cells[slot as usize] = Some(n);
         scope.put(1, word, b"", &[1, n]).map_err(refused)?;
