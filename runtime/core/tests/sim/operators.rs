@@ -75,7 +75,7 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
 }
 
 /// Counts words, and sets a timer for each that tells its time. A word that begins with `x` fails after it wrote, and
-/// `pox` fails the whole call, after those before it wrote.
+/// `pox` fails the whole call after it wrote.
 pub struct Count(Declaration);
 
 impl Count {
@@ -121,14 +121,14 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     for ((message, &slot), index) in call.records.iter().zip(&call.slots.slot_of).zip(0..) {
         let word = message.key.unwrap_or_default();
         let at = message.timestamp.0;
-        if word == b"pox" {
-            return Err(CallError::Permanent("pox".into()));
-        }
         let n = cells[slot as usize].unwrap_or(0) + 1;
         cells[slot as usize] = Some(n);
         scope.put(1, word, b"", &[1, n]).map_err(refused)?;
         let name = at.to_string();
         scope.set_timer(Domain::EventTime, word, name.as_bytes(), Timestamp(at + TIMER)).map_err(refused)?;
+        if word == b"pox" {
+            return Err(CallError::Permanent("pox".into()));
+        }
         if word.starts_with(b"x") {
             outcome.failures.push(Failure { index, reason: "x".into() });
         } else {
