@@ -90,9 +90,11 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
     let dir = DataDir::open(&data_dir)?;
     let mut plugins = Plugins::new(&data_dir.join("plugins"))?;
     let placed = graphs.iter().map(|graph| plugins.place(graph)).collect::<Result<Vec<_>>>()?;
+    let counts = plugins.counts();
+    tracing::debug!(compiled = counts.compiled, found = counts.found, "plugins are ready");
     let backend = open(args, dir)?;
     let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir };
-    session.run(placed, signals)
+    session.run(&placed, signals)
 }
 
 fn open(args: &Args, dir: DataDir) -> Result<Arc<dyn Backend>> {
@@ -109,9 +111,7 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<crate::pipeline::duration::Duration>()
-            .map(|duration| Self(duration.into()))
-            .map_err(|e| e.to_string())
+        text.parse::<crate::pipeline::duration::Duration>().map(|duration| Self(duration.into()))
     }
 }
 
@@ -165,10 +165,10 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn run(&self, placed: Vec<BTreeMap<String, Placed>>, signals: &Signals) -> Result<()> {
+    fn run(&self, placed: &[BTreeMap<String, Placed>], signals: &Signals) -> Result<()> {
         let started = Instant::now();
         let fed = feed::feed(self.backend.as_ref(), &self.args.feed, self.graphs)?;
-        let prepared = self.graphs.iter().zip(&placed);
+        let prepared = self.graphs.iter().zip(placed);
         let prepared = prepared
             .map(|(graph, placed)| {
                 Prepared::new(graph, placed, &self.args.cluster, self.backend.as_ref(), self.args.fresh)

@@ -162,21 +162,29 @@ impl Block {
     }
 }
 
-/// Hands over the records of a block, each with its offset, until one is refused: then its offset is the answer.
-/// `None` if the bytes are no block.
-pub(super) fn decode_block(
-    last: Offset,
-    mut bytes: &[u8],
-    visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
-) -> Option<Option<Offset>> {
-    let count = i64::try_from(take_number(&mut bytes)?).ok()?;
+/// How the reading of a block ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Read {
+    /// All its records were handed over.
+    Whole,
+    /// The record at an offset was refused.
+    Refused(Offset),
+    /// The bytes are no block.
+    Malformed,
+}
+
+/// Hands over the records of a block, each with its offset, until one is refused.
+pub(super) fn decode_block(last: Offset, mut bytes: &[u8], visit: &mut dyn FnMut(Offset, Message<'_>) -> bool) -> Read {
+    let Some(count) = take_number(&mut bytes).and_then(|count| i64::try_from(count).ok()) else {
+        return Read::Malformed;
+    };
     for offset in (last.0 - count + 1)..=last.0 {
-        let message = decode_record(take_bytes(&mut bytes)?)?;
+        let Some(message) = take_bytes(&mut bytes).and_then(decode_record) else { return Read::Malformed };
         if !visit(Offset(offset), message) {
-            return Some(Some(Offset(offset)));
+            return Read::Refused(Offset(offset));
         }
     }
-    bytes.is_empty().then_some(None)
+    if bytes.is_empty() { Read::Whole } else { Read::Malformed }
 }
 
 fn record_length(message: Message<'_>) -> usize {
@@ -274,8 +282,8 @@ mod tests {
                 read.push((offset.0, message.value.unwrap_or_default().to_vec()));
                 true
             };
-            prop_assert_eq!(decode_block(Offset(last), &bytes, &mut visit), Some(None));
-            prop_assert!(decode_block(Offset(last), &bytes[..bytes.len() - 1], &mut |_, _| true).is_none());
+            prop_assert_eq!(decode_block(Offset(last), &bytes, &mut visit), Read::Whole);
+            prop_assert_eq!(decode_block(Offset(last), &bytes[..bytes.len() - 1], &mut |_, _| true), Read::Malformed);
             let first = last - values.len() as i64 + 1;
             prop_assert_eq!(read, (first..).zip(values).collect::<Vec<_>>());
         }

@@ -195,11 +195,13 @@ impl Log {
                 let (key, bytes) = entry.into_inner()?;
                 let mut within =
                     |offset: Offset, message: Message<'_>| offset < from || (offset < until && visit(offset, message));
-                let decoded = layout::offset_of(&key).and_then(|last| layout::decode_block(last, &bytes, &mut within));
-                match decoded {
-                    None => return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name))),
-                    Some(Some(refused)) => return Ok(Ok(refused)),
-                    Some(None) => {}
+                let read = layout::offset_of(&key).map(|last| layout::decode_block(last, &bytes, &mut within));
+                match read {
+                    Some(layout::Read::Whole) => {}
+                    Some(layout::Read::Refused(offset)) => return Ok(Ok(offset)),
+                    Some(layout::Read::Malformed) | None => {
+                        return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name)));
+                    }
                 }
             }
             Ok(Ok(until))
@@ -254,7 +256,7 @@ impl Log {
             // Blocks that end before the offset go; one that it is in the middle of stays.
             let blocks = self.0.disk.guarded("purge", || {
                 let range = self.0.disk.records.range(place.record(start)..place.record(before));
-                range.take(PURGED_AT_ONCE).map(|entry| entry.key()).collect::<fjall::Result<Vec<_>>>()
+                range.take(PURGED_AT_ONCE).map(fjall::Guard::key).collect::<fjall::Result<Vec<_>>>()
             })?;
             done = blocks.len() < PURGED_AT_ONCE;
             let last = blocks.last().and_then(|key| layout::offset_of(key));

@@ -35,7 +35,7 @@ pub enum StoreBackend {
     /// In memory.
     Memory,
     /// In a database.
-    Sled(sled::Database),
+    Sled(Box<sled::Database>),
 }
 
 impl StoreBackend {
@@ -48,7 +48,7 @@ impl StoreBackend {
                 if let Some(reason) = removed {
                     warn!(reason, "the store was damaged and was removed: its rows are read from the changelogs");
                 }
-                Ok(Self::Sled(database))
+                Ok(Self::Sled(Box::new(database)))
             }
         }
     }

@@ -62,7 +62,7 @@ impl Widths {
         let partitions = match backend.partitions(topic)? {
             Some(partitions) => partitions,
             None if create.is_some() || backend.makes_topics() => {
-                let asked = create.and_then(|create| create.partitions.map(|count| count.get()));
+                let asked = create.and_then(|create| create.partitions.map(super::super::pipeline::count::Count::get));
                 let partitions = asked.unwrap_or(DEFAULT_PARTITIONS);
                 let replication = create.and_then(|create| create.replication.map(|count| count.get() as u16));
                 backend.create(topic, TopicKind::Records, partitions, replication)?;

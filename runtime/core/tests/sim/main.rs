@@ -40,7 +40,7 @@ fn stages() -> Vec<Arc<Stage>> {
         limits: Limits::default(),
     };
     let entry = vec![Edge::Node { node: 0, input: 0 }];
-    let records = Progress::Records { out_of_order: Duration::ZERO, idle_after: Duration::from_secs(60) };
+    let records = Progress::Records { out_of_order: Duration::ZERO, idle_after: Duration::from_mins(1) };
     let upstream = (0..PARTITIONS).map(|p| TaskId { stage: 0, partition: Partition(p) }).collect();
     let lines = Stage {
         name: "lines".into(),
@@ -102,8 +102,8 @@ fn live(world: &Shared, now: &mut i64) -> bool {
     let mut quiet = 0;
     for _ in 0..2_000 {
         *now += 30;
-        let Ok(worked) = worker.step(Timestamp(*now), Duration::ZERO) else { return false };
-        quiet = if worked || !worker.is_quiet() { 0 } else { quiet + 1 };
+        let Ok(done) = worker.step(Timestamp(*now), Duration::ZERO) else { return false };
+        quiet = if done || !worker.is_quiet() { 0 } else { quiet + 1 };
         if quiet > 10 {
             return true;
         }
@@ -116,11 +116,11 @@ fn text(bytes: Option<&[u8]>) -> String {
 }
 
 /// What a reader finds, and that it is in order.
-fn found(world: &World) -> Expected {
+fn read_back(state: &World) -> Expected {
     let mut found = Expected::default();
     for partition in 0..PARTITIONS {
         let mut last_timer = i64::MIN;
-        for record in world.records(usize::from(COUNTS.0), partition) {
+        for record in state.records(usize::from(COUNTS.0), partition) {
             let (word, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
             if let Some(at) = value.strip_prefix("timer ") {
                 assert!(found.timers.insert((word, at.parse().unwrap())), "a timer fired twice");
@@ -132,7 +132,7 @@ fn found(world: &World) -> Expected {
                 assert_eq!(value, count.to_string(), "count of {word}");
             }
         }
-        for letter in world.records(usize::from(LETTERS.0), partition) {
+        for letter in state.records(usize::from(LETTERS.0), partition) {
             let headers = letter.headers.as_deref().unwrap();
             let reason = Headers::new(headers).find(|(name, _)| *name == "wasmill-error-reason").unwrap().1;
             found.letters.push((text(letter.key.as_deref()), text(letter.value.as_deref()), text(reason)));
@@ -201,7 +201,7 @@ fn check_index(store: &BTreeMap<Vec<u8>, Vec<u8>>) {
 fn check(fail_at: BTreeMap<usize, Kind>, expected: &Expected) -> BTreeSet<&'static str> {
     let world = run(fail_at);
     let world = world.borrow();
-    assert_eq!(found(&world), *expected);
+    assert_eq!(read_back(&world), *expected);
     check_rest(&world);
     assert!(world.fail_at.is_empty(), "not all faults were met");
     world.hit.clone()

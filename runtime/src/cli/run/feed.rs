@@ -85,7 +85,7 @@ fn write(backend: &dyn Backend, source: &Source, file: &Path) -> Result<u64> {
     let lines = Lines { format: Format::of(file), key_separator: None };
     let records = lines.read(BufReader::new(from), now()).with_context(|| format!("{}", file.display()))?;
     let topic = source.topics.first().context("the source has no topic")?;
-    let asked = source.create.as_ref().and_then(|create| create.partitions.map(|count| count.get()));
+    let asked = source.create.as_ref().and_then(|create| create.partitions.map(crate::pipeline::count::Count::get));
     let mut broker = backend.broker()?;
     if backend.makes_topics() {
         broker.ensure(topic, asked.unwrap_or(DEFAULT_PARTITIONS))?;

@@ -46,12 +46,11 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>, graphs: &[Graph]) 
 
 fn topic<'g>(sink: &str, graphs: &'g [Graph]) -> Result<&'g str> {
     let sinks = || graphs.iter().flat_map(Graph::sinks);
-    match sinks().find(|known| known.name == sink) {
-        Some(known) => Ok(&known.topic),
-        None => {
-            let names: Vec<_> = sinks().map(|sink| sink.name.as_str()).collect();
-            bail!("there is no sink {sink}, only {}", names.join(", "))
-        }
+    if let Some(known) = sinks().find(|known| known.name == sink) {
+        Ok(&known.topic)
+    } else {
+        let names: Vec<_> = sinks().map(|sink| sink.name.as_str()).collect();
+        bail!("there is no sink {sink}, only {}", names.join(", "))
     }
 }
 
