@@ -15,3 +15,4 @@ mod examples_do_what_they_say;
 mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;
+mod new_projects_work;
