@@ -12,6 +12,10 @@ fn example(name: &str) -> String {
     repository().join("examples").join(name).display().to_string()
 }
 
+fn shipped(name: &str) -> String {
+    fs::read_to_string(repository().join("examples").join(name)).unwrap()
+}
+
 fn run(place: &Place, name: &str) {
     place.run(["run", &example(name), "--until-end", "--data-dir", "data", "--workers", "2"]).ok();
 }
@@ -57,5 +61,63 @@ fn word_count_gives_the_counts_that_it_ships() {
     let mut expected: Vec<_> = expected.lines().map(str::to_owned).collect();
     got.sort();
     expected.sort();
+    assert_eq!(got, expected);
+}
+
+/// The sample has no keys and so goes over 4 partitions in turn; 2 workers.
+#[test]
+fn route_sends_every_order_where_its_readme_says() {
+    let place = Place::new();
+    run(&place, "route");
+    for topic in ["large-orders", "small-orders", "rejected-orders"] {
+        let mut got: Vec<_> =
+            consumed(&place, topic).iter().map(|record| record["value"].as_str().unwrap().to_owned()).collect();
+        let expected = shipped(&format!("route/expected/{topic}.txt"));
+        let mut expected: Vec<_> = expected.lines().collect();
+        got.sort();
+        expected.sort_unstable();
+        assert_eq!(got, expected, "{topic}");
+    }
+}
+
+/// 4 partitions, which the lines of the sample go to in turn; 2 workers.
+#[test]
+fn what_is_no_order_says_in_its_headers_where_it_was_and_why() {
+    let place = Place::new();
+    run(&place, "route");
+    let rejected = consumed(&place, "rejected-orders");
+    let sample = shipped("route/orders.txt");
+    #[rustfmt::skip]
+    let reasons = [
+        (3, "parse the value as JSON: missing field `amount`"),
+        (5, "parse the value as JSON: expected ident"),
+        (7, "order o-7 has an amount of 0"),
+        (8, "parse the value as JSON: invalid value: integer `-5`"),
+    ];
+    assert_eq!(rejected.len(), reasons.len());
+    for (line, reason) in reasons {
+        let value = sample.lines().nth(line).unwrap();
+        let record = rejected.iter().find(|record| record["value"] == value).unwrap();
+        let header = |name: &str| record["headers"][format!("wasmill-error-{name}")].as_str().unwrap();
+        assert!(header("reason").starts_with(reason), "{record}");
+        assert_eq!((header("topic"), header("operator"), header("attempts")), ("orders", "by-amount", "1"));
+        let at = (header("partition").to_owned(), header("offset").to_owned());
+        assert_eq!(at, ((line % 4).to_string(), (line / 4).to_string()), "{record}");
+    }
+}
+
+/// 4 partitions by key; 2 workers.
+#[test]
+fn dedupe_lets_the_payments_through_that_its_readme_says() {
+    let place = Place::new();
+    run(&place, "dedupe");
+    let payment = |record: &Value| {
+        let text = |name: &str| record[name].as_str().unwrap().to_owned();
+        (text("key"), record["timestamp"].as_i64().unwrap(), text("value"))
+    };
+    let mut got: Vec<_> = consumed(&place, "unique-payments").iter().map(payment).collect();
+    got.sort();
+    let expected = shipped("dedupe/expected.jsonl");
+    let expected: Vec<_> = expected.lines().map(|line| payment(&serde_json::from_str(line).unwrap())).collect();
     assert_eq!(got, expected);
 }

@@ -2,9 +2,11 @@
 
 pub mod check;
 pub mod consume;
+pub mod new;
 pub mod produce;
 pub mod run;
 pub mod signals;
+pub mod test;
 pub mod topics;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use wasmill::cli::signals::Signals;
-use wasmill::cli::{check, consume, produce, run, topics};
+use wasmill::cli::{check, consume, new, produce, run, test, topics};
 use wasmill::node::assembly::Unsupported;
 use wasmill::node::worker::now;
 use wasmill::pipeline;
@@ -30,8 +30,10 @@ enum Command {
     Validate(check::Validate),
     /// Print the JSON Schema of pipeline files
     Schema,
-    Inspect(check::Inspect),
+    New(new::Args),
     Build(check::Build),
+    Test(test::Args),
+    Inspect(check::Inspect),
     Topics(topics::Args),
     Produce(produce::Args),
     Consume(consume::Args),
@@ -60,6 +62,8 @@ fn execute(command: Command) -> Result<()> {
         Command::Schema => check::schema(),
         Command::Inspect(args) => check::inspect(&args),
         Command::Build(args) => check::build(&args),
+        Command::New(args) => new::run(&args, &mut io::stdout()),
+        Command::Test(args) => test::run(&args, &mut io::stdout()),
         Command::Topics(args) => topics::run(args.log.existing()?.as_mut(), args.output, &mut io::stdout()),
         Command::Produce(args) => {
             let mut log = args.log.existing_or_new()?;

@@ -1,4 +1,5 @@
-//! A processor that misbehaves in the way that its settings name: `{"does": "spins"}`.
+//! A processor that misbehaves in the way that its settings name, `{"does": "spins"}`: always, or only when a record of
+//! the call has the value that they name too, `{"at": "poison", "does": "spins"}`, and counts otherwise.
 
 mod emits;
 mod reaches;
@@ -29,8 +30,17 @@ impl Call {
     }
 
     pub fn key(&self, record: usize) -> &[u8] {
-        let [at, length] = [0, 1].map(|part| self.records.spans[record * 6 + part] as usize);
-        &self.records.data[at..at + length]
+        self.part(record, 0)
+    }
+
+    /// The first record with a value.
+    pub fn find(&self, value: &str) -> Option<usize> {
+        (0..self.len()).find(|&record| self.part(record, 2) == value.as_bytes())
+    }
+
+    fn part(&self, record: usize, part: usize) -> &[u8] {
+        let [at, length] = [0, 1].map(|n| self.records.spans[record * 6 + part + n]);
+        if length < 0 { b"" } else { &self.records.data[at as usize..][..length as usize] }
     }
 }
 
@@ -42,6 +52,7 @@ pub fn nothing() -> Result<KeyedOutcome, Error> {
 struct Guest;
 
 static DOES: OnceLock<String> = OnceLock::new();
+static AT: OnceLock<String> = OnceLock::new();
 
 impl lifecycle::Guest for Guest {
     fn describe(settings: String) -> Result<OperatorInfo, Error> {
@@ -77,6 +88,9 @@ impl lifecycle::Guest for Guest {
         std::panic::set_hook(Box::new(|panic| logging::log(Level::Error, &panic.to_string())));
         let does = does(&settings);
         DOES.get_or_init(|| does.into());
+        if let Some(value) = setting(&settings, "at") {
+            AT.get_or_init(|| value.into());
+        }
         match does {
             "opens-later" => Err(Error::Transient("the license server sleeps".into())),
             "opens-never" => Err(Error::Permanent("no license".into())),
@@ -90,12 +104,23 @@ impl lifecycle::Guest for Guest {
 }
 
 fn does(settings: &str) -> &str {
-    settings.split('"').nth(3).unwrap_or_default()
+    setting(settings, "does").unwrap_or_default()
+}
+
+/// The text of a setting.
+fn setting<'a>(settings: &'a str, name: &str) -> Option<&'a str> {
+    let mut pieces = settings.split('"').skip(1).step_by(2);
+    pieces.find(|&piece| piece == name)?;
+    pieces.next()
 }
 
 impl processor::Guest for Guest {
     fn process(_: CallInfo, records: Batch, slots: Slots) -> Result<KeyedOutcome, Error> {
         let call = Call { records, slots };
+        let marked = AT.get().map(|value| call.find(value));
+        if marked == Some(None) {
+            return returns::counts(&call);
+        }
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
             "spins" => takes::spins(),
@@ -124,7 +149,7 @@ impl processor::Guest for Guest {
             "forgets-encoding" => returns::forgets_encoding(),
             "blames-nobody" => returns::blames_nobody(&call),
             "blames-twice" => returns::blames_twice(),
-            "fails-some" => returns::fails_some(),
+            "fails-some" => returns::fails_some(marked.flatten().unwrap_or_default()),
             "waits" => Err(Error::Transient("the database is away".into())),
             "refuses" => Err(Error::Permanent("no such currency".into())),
             _ => nothing(),

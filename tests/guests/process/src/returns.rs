@@ -54,7 +54,7 @@ pub fn blames_twice() -> Result<KeyedOutcome, Error> {
     outcome(&[0, 0], &[], &[], b"")
 }
 
-/// Behaves: the first record fails.
-pub fn fails_some() -> Result<KeyedOutcome, Error> {
-    outcome(&[0], &[], &[], b"")
+/// Behaves: one record fails.
+pub fn fails_some(record: usize) -> Result<KeyedOutcome, Error> {
+    outcome(&[record as u32], &[], &[], b"")
 }

@@ -1,0 +1,179 @@
+//! A record that an operator cannot handle, among good ones: it alone is a dead letter, and the others come out exactly
+//! once. 4 partitions, 2 workers, the store sled.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::guests;
+use crate::support::command::{Ended, Place};
+
+/// Records of a feed, and how many keys they have.
+const RECORDS: usize = 400;
+const KEYS: usize = 20;
+
+/// Which record of the feed is the bad one.
+const BAD: usize = 217;
+
+/// A directory with a pipeline of the one operator `guest`, and a feed with a bad record.
+struct Poisoned {
+    place: Place,
+    pipeline: String,
+}
+
+impl Poisoned {
+    /// `does` is how the operator misbehaves at the bad record; `bad` is that record.
+    fn new(does: &str, bad: &str) -> Self {
+        let place = Place::new();
+        place.write("process.wasm", guests::built("process"));
+        let mut feed = String::new();
+        for record in 0..RECORDS {
+            let good = format!(r#"{{"key": "k{}", "value": "good {record}"}}"#, record % KEYS);
+            writeln!(feed, "{}", if record == BAD { bad } else { &good }).unwrap();
+        }
+        place.write("feed.jsonl", feed);
+        let pipeline = format!(
+            "format-version: 1\nname: poisoned\nsources:\n  lines: {{topic: lines, sample: feed.jsonl, create: \
+             {{partitions: 4}}}}\noperators:\n  guest:\n    plugin: ./process.wasm\n    from: lines\n    settings: \
+             {{does: {does}, at: poison}}\n"
+        );
+        Self { place, pipeline }
+    }
+
+    /// Runs the pipeline with more said of its operator, on what is there.
+    fn run(&self, more: &str) -> Ended {
+        let sink = "sinks:\n  counts: {topic: counts, from: guest.out}\n";
+        self.place.write("pipeline.yaml", format!("{}    {more}\n{sink}", self.pipeline));
+        let log = ["--data-dir", "data", "--workers", "2", "--store", "sled"];
+        self.place.run([&["run", "pipeline.yaml", "--until-end"], &log[..]].concat())
+    }
+
+    fn consumed(&self, topic: &str) -> Vec<Value> {
+        let log = ["--data-dir", "data", "--from-beginning", "--until-end", "--format", "jsonl"];
+        let printed = self.place.run([&["consume", topic], &log[..]].concat()).ok();
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Fails unless every good record was counted once: for each key 1, 2, 3 and so on.
+    #[track_caller]
+    fn assert_all_good_ones_came_out_once(&self, name: &str) {
+        let mut counts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for record in self.consumed("counts") {
+            let count = record["value"].as_str().unwrap().as_bytes()[0];
+            counts.entry(record["key"].as_str().unwrap().to_owned()).or_default().push(count);
+        }
+        let each = |key: usize| (0..RECORDS).filter(|&record| record % KEYS == key && record != BAD).count() as u8;
+        let expected: BTreeMap<_, _> = (0..KEYS).map(|key| (format!("k{key}"), (1..=each(key)).collect())).collect();
+        assert_eq!(counts, expected, "{name}");
+    }
+
+    /// The bad record's dead letter, if it is the only one and says where it comes from.
+    #[track_caller]
+    fn only_dead_letter(&self, is_bad: impl Fn(&Value) -> bool) -> Value {
+        let letters = self.consumed("poisoned.dead-letters");
+        let [letter] = letters.as_slice() else { panic!("{} dead letters: {letters:?}", letters.len()) };
+        let source = self.consumed("lines").into_iter().find(is_bad).unwrap();
+        for part in ["key", "value", "timestamp"] {
+            assert_eq!(letter[part], source[part], "{letter}");
+        }
+        assert_eq!(header(letter, "topic"), "lines");
+        assert_eq!(header(letter, "partition"), source["partition"].to_string());
+        assert_eq!(header(letter, "offset"), source["offset"].to_string());
+        assert_eq!(header(letter, "operator"), "guest");
+        assert!(header(letter, "plugin").starts_with(|c: char| c.is_ascii_hexdigit() || c == 's'), "{letter}");
+        letter.clone()
+    }
+}
+
+const POISON: &str = r#"{"key": "k17", "value": "poison"}"#;
+
+fn is_poison(record: &Value) -> bool {
+    record["value"] == "poison"
+}
+
+fn header<'a>(letter: &'a Value, name: &str) -> &'a str {
+    letter["headers"][format!("wasmill-error-{name}")].as_str().unwrap_or_else(|| panic!("no {name}: {letter}"))
+}
+
+/// Has the operator misbehave at one record; it and nothing else is a dead letter, after so many attempts.
+#[track_caller]
+fn one_letter(does: &str, more: &str, reason: &str, attempts: &str) {
+    let poisoned = Poisoned::new(does, POISON);
+    let ended = poisoned.run(more);
+    assert_eq!(ended.status, Some(0), "{does}: {}", ended.stderr);
+    let letter = poisoned.only_dead_letter(is_poison);
+    assert!(header(&letter, "reason").starts_with(reason), "{does}: {letter}");
+    assert_eq!(header(&letter, "attempts"), attempts, "{does}");
+    poisoned.assert_all_good_ones_came_out_once(does);
+}
+
+#[test]
+fn a_record_that_takes_all_memory_is_found() {
+    one_letter("hoards", "", "memory limit of 64 MiB reached", "1");
+}
+
+#[test]
+fn a_record_that_takes_for_ever_is_found() {
+    one_letter("spins", "limits: {deadline: 100ms}", "deadline of 100 ms of processor time missed", "3");
+}
+
+#[test]
+fn a_record_that_overflows_the_stack_is_found() {
+    one_letter("overflows", "", "stack limit of 512 KiB reached", "1");
+    one_letter("overflows-in-memory", "", "out of bounds memory access, its own stack is used up", "1");
+}
+
+#[test]
+fn a_record_that_makes_a_plugin_panic_is_found() {
+    one_letter("panics", "", "panicked at process/src/takes.rs:", "1");
+    one_letter("traps", "", "panicked; at ", "1");
+}
+
+#[test]
+fn a_record_whose_output_is_out_of_bounds_is_found() {
+    one_letter("forges", "", "output.emit: record 0: a span of 3 bytes at 1 leaves the 3 bytes of data", "1");
+    one_letter("strays", "", "output.emit: there is no output 7, only 1", "1");
+    one_letter("oversteps", "", "returned cell 1, of 1", "1");
+}
+
+#[test]
+fn a_record_whose_output_is_too_large_is_found() {
+    one_letter("swells", "", "an output record of 2000000 bytes passes the limit of 1000000", "1");
+    one_letter("floods", "", "the output of one call passes the limit of 67108864 bytes", "1");
+}
+
+#[test]
+fn a_record_that_the_operator_blames_is_a_dead_letter() {
+    one_letter("fails-some", "", "record ", "1");
+}
+
+#[test]
+fn a_record_without_a_key_is_a_dead_letter_of_the_keyed_operator() {
+    let poisoned = Poisoned::new("counts", r#"{"value": "keyless"}"#);
+    poisoned.run("").ok();
+    let letter = poisoned.only_dead_letter(|record| record["value"] == "keyless");
+    assert_eq!(header(&letter, "reason"), "the record has no key");
+    poisoned.assert_all_good_ones_came_out_once("keyless");
+}
+
+#[test]
+fn a_bad_record_is_skipped_where_the_policy_says_so() {
+    let poisoned = Poisoned::new("panics", POISON);
+    poisoned.run("on-error: skip").ok();
+    assert!(poisoned.consumed("poisoned.dead-letters").is_empty());
+    poisoned.assert_all_good_ones_came_out_once("skip");
+}
+
+#[test]
+fn a_bad_record_stops_the_pipeline_where_the_policy_says_so_and_nothing_is_lost() {
+    let poisoned = Poisoned::new("panics", POISON);
+    for _ in 0..2 {
+        poisoned.run("on-error: stop").failed(1, &["guest", "no price for k17"]);
+    }
+    let before = poisoned.consumed("counts").len();
+    assert!(before < RECORDS - 1, "{before} records came out: it did not stop at the bad one");
+    poisoned.run("on-error: dead-letter").ok();
+    poisoned.only_dead_letter(is_poison);
+    poisoned.assert_all_good_ones_came_out_once("stop");
+}
