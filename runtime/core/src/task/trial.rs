@@ -126,6 +126,8 @@ impl Trial {
             return false;
         }
         self.slow.remove(&(node, place.clone()));
+        // It was this record, not the operator.
+        self.limits.remove(&node);
         self.convict(node, place, reason, MAX_SLOW);
         true
     }
@@ -218,5 +220,6 @@ mod tests {
         assert_eq!(trial.limit(0), 4);
         let verdicts: Vec<_> = (0..3).map(|_| trial.slow(0, 1, place(1), "slow".into())).collect();
         assert_eq!(verdicts, [false, false, true]);
+        assert_eq!(trial.limit(0), usize::MAX);
     }
 }
