@@ -41,7 +41,7 @@ fn a_plugin_file_that_is_not_there_is_named() {
 fn a_pipeline_file_that_is_wrong_is_shown_with_its_place() {
     let place = Place::new();
     #[rustfmt::skip]
-    let table: [(&str, &[&str]); 7] = [
+    let table: [(&str, &[&str]); 8] = [
         ("name: [",                                   &["pipeline.yaml:1:"]),
         ("",                                          &["empty"]),
         ("- a\n",                                     &["pipeline.yaml:1:1"]),
@@ -50,7 +50,9 @@ fn a_pipeline_file_that_is_wrong_is_shown_with_its_place() {
           sinks: {k: {topic: k, from: a}}\n",         &["pipeline.yaml:4:", "`t`"]),
         ("format-version: 1\nname: x\nsources: {s: {topic: s}}\noperators: {a: {plugin: ./a.wasm, from: [s, b]}, \
           b: {plugin: ./b.wasm, from: a}}\nsinks: {k: {topic: k, from: b}}\n", &["cycle", "a -> b -> a"]),
-        ("format-version: 9\nname: x\n",              &["pipeline.yaml:1:"]),
+        ("format-version: 9\nname: x\nsources: {s: {topic: s}}\noperators: {a: {plugin: ./a.wasm, from: s}}\n\
+          sinks: {k: {topic: k, from: a}}\n",         &["pipeline.yaml:1:", "9"]),
+        ("format-version: 1\nname: x\n",              &["the file needs the key `sources`"]),
     ];
     for (text, says) in table {
         place.write("pipeline.yaml", text);

@@ -1,6 +1,6 @@
 //! What the plan's indexes are called in the log.
 //!
-//! The worker says [`Target`](wasmill_core::port::Target), [`ChangelogId`](wasmill_core::port::ChangelogId), stage and
+//! The worker says [`Target`], [`ChangelogId`], stage and
 //! input by number; the ports of Kafka and of the embedded log look the names up here. Task (stage s, partition p)
 //! reads partition p of every input of stage s that has that many partitions.
 

@@ -80,7 +80,12 @@ impl Claimed {
 }
 
 /// Makes sure that nobody else has anything open for these tasks, and that their rows name this worker.
-pub(crate) fn claim(world: &mut World<'_>, stages: &[Arc<Stage>], ids: &[TaskId]) -> Result<Vec<Claimed>, Fault> {
+pub(crate) fn claim(
+    world: &mut World<'_>,
+    stages: &[Arc<Stage>],
+    revision: u64,
+    ids: &[TaskId],
+) -> Result<Vec<Claimed>, Fault> {
     let own = world.tasks.id().to_owned();
     let mut fenced = Vec::new();
     let mut claimed = Vec::new();
@@ -93,7 +98,7 @@ pub(crate) fn claim(world: &mut World<'_>, stages: &[Arc<Stage>], ids: &[TaskId]
         }
         let row = match world.tasks.row(id)? {
             Some(row) => TaskRow { owner: own.clone(), claims: row.claims + 1, ..row },
-            None => first_row(world, stages, id, &own)?,
+            None => TaskRow { revision, ..first_row(world, stages, id, &own)? },
         };
         claimed.push(Claimed { id, lease, row });
     }
@@ -125,7 +130,7 @@ pub(crate) fn restore(
     now: Timestamp,
 ) -> Result<(Task, Restored), Fault> {
     let Claimed { id, lease, row } = claimed;
-    if row.epoch > Epoch(0) && row.revision != revision {
+    if row.revision != revision {
         return Err(Contradiction::Reshaped { task: id }.into());
     }
     let mut restored = Restored::default();

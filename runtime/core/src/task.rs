@@ -91,7 +91,8 @@ pub struct Task {
 /// How one turn's records are cut off those that wait.
 struct Cut {
     segment: Segment,
-    progress: Progress,
+    /// What the input has told behind the records; `None` for a turn that takes none.
+    progress: Option<Progress>,
     next: Offset,
     at: usize,
     control: usize,
@@ -160,7 +161,12 @@ impl Task {
 
     /// Whether a turn can be made without polling.
     pub fn has_work(&self) -> bool {
-        self.memory.backlog || !self.pending.is_empty()
+        self.memory.backlog || !self.pending.is_empty() || self.reached() > self.memory.watermark
+    }
+
+    /// The watermark that the inputs allow. It is ahead of the task's where a turn that they began was dropped.
+    fn reached(&self) -> Timestamp {
+        watermark::least(self.memory.watermark, self.watermarks())
     }
 
     /// Whether nothing was done that is not committed, nothing waits, and nothing is to be told.
@@ -312,7 +318,7 @@ impl Task {
         self.states.iter_mut().flatten().for_each(|state| state.settle());
         let Cut { segment, progress, next, at, control } = cut;
         let mut whole = true;
-        if let Some(pending) = self.pending.front_mut() {
+        if let (Some(pending), Some(progress)) = (self.pending.front_mut(), progress) {
             self.memory.inputs[segment.input] = progress;
             self.memory.next[segment.input] = next;
             (pending.at, pending.control) = (at, control);
@@ -335,7 +341,9 @@ impl Task {
         let earliest = self.earliest()?;
         let is_due = |watermark: Timestamp| earliest.is_some_and(|earliest| watermark >= earliest);
         let before = self.memory.watermark;
-        let Some(pending) = self.pending.front() else { return Ok(self.nothing()) };
+        // What is overdue goes before the next record.
+        let overdue = self.memory.backlog || self.reached() > before;
+        let Some(pending) = self.pending.front().filter(|_| !overdue) else { return Ok(self.nothing()) };
         let shape = &self.stage.inputs[pending.input].progress;
         let others: Vec<_> = self.watermarks().enumerate().filter(|&(input, _)| input != pending.input).collect();
         let least = |progress: &Progress, before| {
@@ -369,7 +377,7 @@ impl Task {
         let behind = offsets.last().map_or(self.memory.next[pending.input], |&last| Offset(last).next());
         let next = if whole && control == pending.controls.len() { pending.next } else { behind };
         let segment = Segment { input: pending.input, records, offsets, watermarks, before, after };
-        Ok(Cut { segment, progress, next, at, control })
+        Ok(Cut { segment, progress: Some(progress), next, at, control })
     }
 
     /// A turn without records, for what is due by itself.
@@ -381,10 +389,9 @@ impl Task {
             offsets: Vec::new(),
             watermarks: Vec::new(),
             before,
-            after: watermark::least(before, self.watermarks()),
+            after: self.reached(),
         };
-        let progress = Progress::Records { greatest: Timestamp::NONE, idle: false };
-        Cut { segment, progress, next: Offset::default(), at: 0, control: 0 }
+        Cut { segment, progress: None, next: Offset::default(), at: 0, control: 0 }
     }
 
     fn watermarks(&self) -> impl Iterator<Item = Option<Timestamp>> {
@@ -431,7 +438,8 @@ impl Task {
 
     /// Takes note of inputs of which nothing came for long. Answers whether a turn without records is due.
     pub fn tick(&mut self, now: Timestamp) -> Result<bool, Fault> {
-        if self.paused.is_some_and(|until| until > now) {
+        self.paused = self.paused.filter(|&until| until > now);
+        if self.paused.is_some() {
             return Ok(false);
         }
         let stage = self.stage.clone();

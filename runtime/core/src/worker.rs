@@ -23,7 +23,13 @@ use crate::task::turn::Effects;
 use crate::task::{Dropped, Task, Turned};
 
 /// How often in a row a commit may fail before the worker gives up.
-const MAX_ABORTS: u32 = 10;
+const MAX_ABORTS: u32 = 20;
+
+/// The pause before an epoch is tried again that was lost for the second time; it doubles with each loss.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// The longest pause.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The world that a worker works in.
 pub struct Ports {
@@ -164,7 +170,7 @@ impl Worker {
             stores: stores.as_mut(),
         };
         let mut before: BTreeMap<_, _> = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
-        for claimed in recovery::claim(&mut world, &self.stages, ids)? {
+        for claimed in recovery::claim(&mut world, &self.stages, self.revision, ids)? {
             let id = claimed.id();
             let (Some(stage), Some(operators)) =
                 (self.stages.get(usize::from(id.stage)), self.operators.get(usize::from(id.stage)))
@@ -431,6 +437,11 @@ impl Worker {
                 )));
             }
             self.events.push(Event::Aborted { reason });
+            if self.aborts > 1 {
+                let pause = BACKOFF.saturating_mul(1 << (self.aborts - 2).min(16)).min(MAX_BACKOFF);
+                // A source that cannot even wait fails again at the next call.
+                let _ = self.ports.source.idle(pause);
+            }
             result = self.restart(&fault, now);
         }
         Ok(())
@@ -460,8 +471,7 @@ impl Worker {
 
     /// Whether nothing is open and nothing waits.
     pub fn is_quiet(&self) -> bool {
-        self.open.is_none()
-            && self.tasks.values().all(|task| !task.has_work() && !task.is_dirty() && task.paused().is_none())
+        self.open.is_none() && self.tasks.values().all(Task::is_quiet)
     }
 
     /// Where each input of each task is read to its end; `None` where it is not.

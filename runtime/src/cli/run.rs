@@ -29,6 +29,9 @@ use crate::plugin::Placed;
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long the log may fail to say where it ends.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// How often what is done with is deleted from the repartition topics.
 const PURGE: Duration = Duration::from_secs(30);
 
@@ -54,7 +57,7 @@ pub struct Args {
     /// Stop when all input that is there, and what comes of it, is processed and committed
     #[arg(long)]
     pub until_end: bool,
-    /// Where the log and the rows are kept [default: .wasmill/<first pipeline>]
+    /// Where the log and the rows are kept [default: `.wasmill/PIPELINE`, by the first]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Start over: forget all that the pipelines did before. Users' topics on Kafka stay
@@ -185,6 +188,9 @@ impl Session<'_> {
         let totals = running.stop();
         watched?;
         let totals = totals?;
+        for sink in self.graphs.iter().flat_map(Graph::sinks).filter(|sink| self.shows(&sink.name)) {
+            self.backend.settle(&sink.topic)?;
+        }
         printer.finish(&mut io::stdout().lock())?;
         for top in &self.args.top {
             top.print(self.backend.as_ref(), self.graphs, &mut io::stdout().lock())?;
@@ -193,22 +199,34 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Whether anything of a sink is printed.
+    fn shows(&self, sink: &str) -> bool {
+        self.args.print.iter().any(|name| name == sink) || self.args.top.iter().any(|top| top.sink() == sink)
+    }
+
     fn names(&self) -> String {
         self.graphs.iter().map(Graph::name).collect::<Vec<_>>().join(", ")
     }
 
     fn watch(&self, running: &Running, printer: &mut Printer, signals: &Signals) -> Result<()> {
-        let mut purged = Instant::now();
+        let (mut purged, mut asked) = (Instant::now(), Instant::now());
         loop {
             running.wait(LOOK);
             running.check()?;
             if purged.elapsed() > PURGE {
-                running.purge()?;
+                running.purge();
                 purged = Instant::now();
             }
             printer.print(&mut io::stdout().lock())?;
-            if signals.stop() || (self.args.until_end && running.is_done()?) {
+            if signals.stop() {
                 return Ok(());
+            }
+            match self.args.until_end.then(|| running.is_done()) {
+                Some(Ok(true)) => return Ok(()),
+                // A log that does not answer for a while is no reason to end.
+                Some(Err(error)) if asked.elapsed() > PATIENCE => return Err(error),
+                Some(Err(_)) => {}
+                Some(Ok(false)) | None => asked = Instant::now(),
             }
         }
     }

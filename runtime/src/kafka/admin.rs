@@ -233,19 +233,10 @@ pub fn delete(client: &Client, topics: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deletes a pipeline's own topics and its group, and waits until no broker knows the topics any more.
+/// Deletes a pipeline's group, which fails while it has members, and its own topics, and waits until no broker knows the topics any more.
 pub fn forget(client: &Client, group: &str, topics: &[&str]) -> Result<(), Error> {
+    forget_group(client, group)?;
     delete(client, topics)?;
-    let results = block_on(admin(client)?.delete_groups(&[group], &options()))
-        .map_err(|error| Error::failed(format!("delete group {group}"), reason(&error)))?;
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
-            Err((_, code)) => {
-                return Err(Error::failed(format!("delete group {group}, is the pipeline still running?"), code));
-            }
-        }
-    }
     let lookup = client.lookup()?;
     let deadline = Instant::now() + ASK;
     for topic in topics {
@@ -257,6 +248,26 @@ pub fn forget(client: &Client, group: &str, topics: &[&str]) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// Deletes a group. A member that was killed is waited for until its session ends.
+fn forget_group(client: &Client, group: &str) -> Result<(), Error> {
+    let deadline = Instant::now() + client.timing().session + Duration::from_secs(5);
+    let admin = admin(client)?;
+    loop {
+        let results = block_on(admin.delete_groups(&[group], &options()))
+            .map_err(|error| Error::failed(format!("delete group {group}"), reason(&error)))?;
+        match results.into_iter().next() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
+            Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if Instant::now() < deadline => {
+                tracing::debug!(group, "waiting for the group's members to be gone");
+                thread::sleep(Duration::from_millis(200));
+            }
+            Some(Err((_, code))) => {
+                return Err(Error::failed(format!("delete group {group}, is the pipeline still running?"), code));
+            }
+        }
+    }
 }
 
 /// Deletes the records of repartition topics that lie before offsets, which must be committed by every reader.

@@ -7,23 +7,36 @@ use super::admin;
 use super::client::{ASK, Client, Error, Logs};
 
 /// A client that asks about topics.
-pub struct Lookup(BaseConsumer<Logs>);
+pub struct Lookup {
+    committed: BaseConsumer<Logs>,
+    all: BaseConsumer<Logs>,
+}
 
 impl Lookup {
     /// A client of a cluster.
     pub fn new(client: &Client) -> Result<Self, Error> {
-        Ok(Self(client.lookup()?))
+        Ok(Self { committed: client.lookup()?, all: client.lookup_all()? })
     }
 
     /// The partitions of a topic; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Error> {
-        admin::partitions(&self.0, topic)
+        admin::partitions(&self.committed, topic)
     }
 
-    /// The offset behind the last record of a partition that is committed, and has no open transaction before it.
+    /// The offset behind the last record of a partition, open transactions included: the markers of one that is
+    /// committed may come after the answer to its commit, and count.
     pub fn end(&self, topic: &str, partition: Partition) -> Result<Offset, Error> {
-        let asked = self.0.fetch_watermarks(topic, partition.0 as i32, ASK);
-        let failed = |error| Error::failed(format!("find the end of {topic} partition {partition}"), error);
-        asked.map(|(_, end)| Offset(end)).map_err(failed)
+        end(&self.all, topic, partition)
     }
+
+    /// Whether a reader of committed records sees all there is in a partition.
+    pub fn is_settled(&self, topic: &str, partition: Partition) -> Result<bool, Error> {
+        Ok(end(&self.committed, topic, partition)? >= end(&self.all, topic, partition)?)
+    }
+}
+
+fn end(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> Result<Offset, Error> {
+    let asked = consumer.fetch_watermarks(topic, partition.0 as i32, ASK);
+    let failed = |error| Error::failed(format!("find the end of {topic} partition {partition}"), error);
+    asked.map(|(_, end)| Offset(end)).map_err(failed)
 }

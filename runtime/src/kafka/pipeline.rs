@@ -1,7 +1,7 @@
 //! What all workers of a pipeline on this node share: names, topics, the group; and the ports of each.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
@@ -46,6 +46,9 @@ pub struct Pipeline {
     pub(super) topology: Topology,
     pub(super) cluster_id: String,
     topics: HashMap<String, Described>,
+    /// Transactional ids that this process has initialized: whatever was open under them is decided, and to fence one
+    /// would only stop a worker of its own.
+    initialized: Mutex<HashSet<String>>,
 }
 
 impl Pipeline {
@@ -55,7 +58,7 @@ impl Pipeline {
         let inputs = topology.inputs.iter().flatten().map(|input| &input.topic);
         let names = topology.targets.iter().chain(&topology.changelogs).chain(&topology.tasks).chain(inputs);
         let topics = admin::describe(&client, names.map(String::as_str))?;
-        Ok(Arc::new(Self { client, identity, topology, cluster_id, topics }))
+        Ok(Arc::new(Self { client, identity, topology, cluster_id, topics, initialized: Mutex::default() }))
     }
 
     /// The names of the pipeline.
@@ -91,6 +94,16 @@ impl Pipeline {
             tasks: Rows::new(self, group, number)?,
             changelogs: Changelogs::new(self),
         })
+    }
+
+    /// Takes note that a transactional id was initialized by this process.
+    pub(super) fn own(&self, id: &str) {
+        self.initialized.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+    }
+
+    /// Whether a transactional id was initialized by this process.
+    pub(super) fn is_own(&self, id: &str) -> bool {
+        self.initialized.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     pub(super) fn topic_id(&self, topic: &str) -> &str {

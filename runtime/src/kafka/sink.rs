@@ -165,6 +165,7 @@ impl Sink {
         let tags = self.tags.last().copied().unwrap_or(0);
         let producer = Producer::new(&config, topics, tags).map_err(setting)?;
         init(&producer, &self.id, self.pipeline.client.timing().transaction)?;
+        self.pipeline.own(&self.id);
         self.producer = Some(producer);
         Ok(())
     }

@@ -42,8 +42,11 @@ pub trait Backend: Send + Sync {
     /// Deletes topics that belong to a pipeline, and forgets its group.
     fn forget(&self, group: &str, topics: &[&str]) -> Result<()>;
 
-    /// The offset behind the last record that a reader can see now.
+    /// The offset behind the last record there is now.
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset>;
+
+    /// Waits until a reader sees all that is committed in a topic.
+    fn settle(&self, topic: &str) -> Result<()>;
 
     /// Gives a pipeline its place on the log. `stops` says where inputs end although more may come.
     fn site(&self, cluster: &str, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Arc<dyn Site>>;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
@@ -19,6 +20,9 @@ use crate::kafka::admin::{self, NewTopic};
 use crate::kafka::records::Records;
 use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
 use crate::topology::Topology;
+
+/// How long somebody else's transaction in a topic is waited for before what is committed is printed.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Bytes that a batch, and the headers of a dead letter, add to a record.
 const OVERHEAD: usize = 8 << 10;
@@ -98,6 +102,16 @@ impl Backend for Kafka {
 
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {
         Ok(self.lookup.end(topic, partition)?)
+    }
+
+    fn settle(&self, topic: &str) -> Result<()> {
+        let deadline = Instant::now() + SETTLE;
+        for partition in (0..self.lookup.partitions(topic)?.unwrap_or_default()).map(Partition) {
+            while !self.lookup.is_settled(topic, partition)? && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
     }
 
     fn site(&self, cluster: &str, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Arc<dyn Site>> {

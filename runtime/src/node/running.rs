@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use tracing::warn;
 use wasmill_core::commit::Bounds;
 use wasmill_core::record::{Partition, TaskId};
 
@@ -227,7 +228,7 @@ impl Running {
     }
 
     /// Deletes what the repartition topics hold that is processed and committed.
-    pub fn purge(&self) -> Result<()> {
+    pub fn purge(&self) {
         let statuses = self.board.read();
         for pipeline in &self.pipelines {
             let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
@@ -236,9 +237,11 @@ impl Running {
                 let next = own.iter().find_map(|status| status.next.get(&(task, input)));
                 before.extend(next.filter(|next| next.0 > 0).map(|&next| (topic, task.partition, next)));
             }
-            self.backend.purge(&before)?;
+            if let Err(error) = self.backend.purge(&before) {
+                let pipeline = &pipeline.prepared.plan.pipeline;
+                warn!(pipeline, "processed records stay in the repartition topics until the next try: {error:#}");
+            }
         }
-        Ok(())
     }
 
     /// What was done so far.
@@ -260,7 +263,7 @@ impl Running {
         self.workers.drain(..).for_each(Handle::join);
         self.pipelines.iter().for_each(|pipeline| pipeline.site.leave());
         self.check()?;
-        self.purge()?;
+        self.purge();
         self.backend.finish()?;
         Ok(self.totals())
     }

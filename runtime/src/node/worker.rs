@@ -1,6 +1,7 @@
 //! A worker's thread, and what it tells of itself.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +17,7 @@ use wasmill_core::worker::{self, Event};
 
 use super::assembly::Assembly;
 use super::backend::Site;
+use crate::store::panic_message;
 
 /// The longest wait for records, and so the longest until a command is heard.
 const WAIT: Duration = Duration::from_millis(50);
@@ -138,8 +140,11 @@ pub fn spawn(job: Arc<Job>, worker: usize, place: usize, board: Arc<Board>) -> R
     let thread = std::thread::Builder::new()
         .name(name)
         .spawn(move || {
-            let ended = run(&job, worker, &inbox, |change| board.update(place, change));
-            let failed = ended.err().map(|error| format!("{error:#}"));
+            let life = || run(&job, worker, &inbox, |change| board.update(place, change));
+            let failed = match catch_unwind(AssertUnwindSafe(life)) {
+                Ok(ended) => ended.err().map(|error| format!("{error:#}")),
+                Err(panic) => Some(format!("worker {worker} of {} died: {}", job.pipeline, panic_message(&*panic))),
+            };
             board.update(place, &mut |status| {
                 status.ended = true;
                 status.failed.clone_from(&failed);

@@ -249,6 +249,7 @@ impl Turn<'_> {
                     plugin: &shape.plugin,
                     reason,
                     attempts,
+                    limit: shape.limits.record,
                 };
                 let mut flow = Flow::default();
                 letter::write(&mut flow, origin, message, &letter);

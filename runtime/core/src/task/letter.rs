@@ -21,6 +21,8 @@ pub(crate) struct Letter<'a> {
     pub reason: &'a str,
     /// How often it was tried.
     pub attempts: u32,
+    /// Bytes of a record that the dead-letter topic takes.
+    pub limit: usize,
 }
 
 /// Bytes of a reason that are kept.
@@ -40,10 +42,14 @@ pub(crate) fn write(flow: &mut Flow, origin: u32, message: Message<'_>, letter: 
         ("wasmill-error-plugin", letter.plugin),
         ("wasmill-error-reason", reason),
     ];
+    // A record that came in larger than may go out leaves its key and its place; the record itself is in its topic.
+    let large = message.size() > letter.limit;
+    let message = if large { Message { value: None, headers: None, ..message } } else { message };
     let own = message.headers.map(Headers::new).into_iter().flatten();
     let kept = own.filter(|(name, _)| !name.starts_with("wasmill-error-"));
     let texts = texts.into_iter().map(|(name, text)| (name, Some(text.as_bytes())));
     let numbers = numbers.iter().filter_map(|(name, number)| Some((*name, Some(number.as_ref()?.as_bytes()))));
-    let headers = encode_headers(kept.chain(texts).chain(numbers));
+    let cut = large.then_some(("wasmill-error-truncated", Some(&b"true"[..])));
+    let headers = encode_headers(kept.chain(texts).chain(numbers).chain(cut));
     flow.push(origin, Message { headers: Some(&headers), ..message });
 }

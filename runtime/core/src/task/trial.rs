@@ -92,6 +92,10 @@ impl Trial {
             return None;
         }
         let verdict = self.verdicts.get(&(node, place.clone()))?;
+        // Once carried out it is done with: what timers emit has no place of its own, and comes by this one again.
+        if verdict.used.get() == Used::InEpoch {
+            return None;
+        }
         verdict.used.set(Used::InTurn);
         Some((&verdict.reason, verdict.attempts))
     }

@@ -103,8 +103,9 @@ fn live(world: &Shared, now: &mut i64) -> bool {
     for _ in 0..2_000 {
         *now += 30;
         let Ok(done) = worker.step(Timestamp(*now), Duration::ZERO) else { return false };
-        quiet = if done || !worker.is_quiet() { 0 } else { quiet + 1 };
-        if quiet > 10 {
+        let ended = worker.ends().all(|(_, _, end)| end.is_some());
+        quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
+        if quiet > 1 {
             return true;
         }
     }
