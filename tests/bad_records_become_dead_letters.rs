@@ -18,7 +18,7 @@ const BAD: usize = 12;
 
 /// Which ones: the first, the last, and some at even and at odd places of every partition.
 fn is_bad(record: usize) -> bool {
-    record % 37 == 0 || record == RECORDS - 1
+    record.is_multiple_of(37) || record == RECORDS - 1
 }
 
 /// A directory with a pipeline of the one operator `guest`, and a feed with some bad records.
