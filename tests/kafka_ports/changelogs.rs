@@ -34,6 +34,7 @@ fn a_changelog_is_read_to_its_end_across_the_holes_of_transactions() {
         }
     }
     assert_eq!(ends, [2, 6, 8]);
+    Broker::shared().settle(&world.topic("changelog"));
     let end = worker.changelogs.end(CHANGELOG, partition).unwrap();
     assert_eq!(end, Offset(9));
     let mut read = |from: i64, end: Offset| {

@@ -14,6 +14,7 @@ fn feed(broker: &Broker, world: &World, per_partition: u64) {
     let mut log = Records::connect(broker.client()).unwrap();
     let counts = log.append(&world.topic("in"), &batch(values.iter().map(|value| (None, value.as_str())))).unwrap();
     assert_eq!(counts, vec![per_partition; WIDTH as usize]);
+    broker.settle(&world.topic("in"));
 }
 
 fn at(next: i64) -> Position {

@@ -87,7 +87,7 @@ fn decode(doing: &str, epoch: Epoch, metadata: &str) -> Result<TaskRow, Fault> {
     bytes.and_then(|bytes| TaskRow::decode(epoch, &bytes)).ok_or_else(|| {
         Fault::Fatal(format!(
             "{doing}: the offset {epoch} was committed by something else than wasmill, or by a newer one; \
-             `wasmill offsets --from-changelog` repairs it"
+             run that one, or start over with --fresh"
         ))
     })
 }

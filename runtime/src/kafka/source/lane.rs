@@ -192,7 +192,7 @@ fn judge(
                 .map_or_else(|error| error.to_string(), |(first, end)| format!("{first} to {end}"));
             Err(Fault::Fatal(format!(
                 "read {topic}/{partition}: task {} is at offset {}, which is not in the topic any more (it has {there}); \
-                 reset its offsets with `wasmill offsets`, or restore the records",
+                 restore the records, or start over with --fresh",
                 feed.task, feed.next
             )))
         }
