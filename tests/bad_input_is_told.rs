@@ -164,6 +164,16 @@ fn damage(directory: &std::path::Path) {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_one_is_told_once() {
+    let place = Place::new();
+    place.write("pipeline.yaml", splitter(""));
+    place.write("plain", "a file");
+    let ended = place.run(["run", "pipeline.yaml", "--data-dir", "plain", "--until-end"]);
+    assert_eq!(ended.stderr.matches("File exists").count(), 1, "{}", ended.stderr);
+    ended.failed(1, &["data directory plain: cannot make it", "give another --data-dir"]);
+}
+
+#[test]
 fn a_broker_that_is_not_there_is_told() {
     let place = Place::new();
     place.write("pipeline.yaml", splitter(""));

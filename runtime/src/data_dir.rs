@@ -57,14 +57,14 @@ pub enum DataDirError {
     #[error("several data directories, give one of them with --data-dir: {}", list(.0))]
     Several(Vec<PathBuf>),
     /// The system refused.
-    #[error("data directory {}: {doing}: {source}", path.display())]
+    #[error("data directory {}: cannot {doing}: {reason}; give another --data-dir, or make it usable", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
         /// What was being done.
         doing: &'static str,
         /// The system's answer.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -82,7 +82,7 @@ pub struct DataDir {
 impl DataDir {
     /// Takes a directory, and makes it if there is none.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        let failed = |doing| move |source| DataDirError::Io { path: path.to_path_buf(), doing, source };
+        let failed = |doing| move |reason| DataDirError::Io { path: path.to_path_buf(), doing, reason };
         fs::create_dir_all(path).map_err(failed("make it"))?;
         let lock = lock(path)?;
         let format = path.join("format");
@@ -98,7 +98,7 @@ impl DataDir {
 
     /// Removes all that is in it but compiled plugins, which depend on nothing else.
     pub fn empty(&self) -> Result<(), DataDirError> {
-        let failed = |source| DataDirError::Io { path: self.path.clone(), doing: "empty it", source };
+        let failed = |reason| DataDirError::Io { path: self.path.clone(), doing: "empty it", reason };
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if KEPT.iter().any(|kept| entry.file_name() == *kept) {
@@ -157,7 +157,7 @@ pub fn is_data_dir(path: &Path) -> bool {
 }
 
 fn lock(path: &Path) -> Result<File, DataDirError> {
-    let failed = |source| DataDirError::Io { path: path.to_path_buf(), doing: "lock it", source };
+    let failed = |reason| DataDirError::Io { path: path.to_path_buf(), doing: "lock it", reason };
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).write(true).create(true).truncate(false).open(path.join("lock")).map_err(failed)?;

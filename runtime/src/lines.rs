@@ -66,12 +66,12 @@ pub enum LineError {
         line: usize,
     },
     /// The system refused.
-    #[error("read line {line}: {source}")]
+    #[error("read line {line}: {reason}")]
     Io {
         /// The line that was being read.
         line: usize,
         /// The system's answer.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -102,7 +102,7 @@ impl Lines {
         let mut bytes = Vec::new();
         for line in 1.. {
             bytes.clear();
-            if from.read_until(b'\n', &mut bytes).map_err(|source| LineError::Io { line, source })? == 0 {
+            if from.read_until(b'\n', &mut bytes).map_err(|reason| LineError::Io { line, reason })? == 0 {
                 break;
             }
             if records.bytes() + bytes.len() > MOST_BYTES {

@@ -16,5 +16,6 @@ pub mod slots;
 pub mod stage;
 pub mod state;
 pub mod task;
+pub mod varint;
 pub mod watermark;
 pub mod worker;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use wasmill_core::batch::Message;
 use wasmill_core::record::{Epoch, Offset, Partition, Timestamp};
 use wasmill_core::task::row::TaskRow;
+use wasmill_core::varint::{put, take, take_bytes};
 
 use super::catalog::{Extent, Kind};
 
@@ -175,7 +176,7 @@ pub(super) enum Read {
 
 /// Hands over the records of a block, each with its offset, until one is refused.
 pub(super) fn decode_block(last: Offset, mut bytes: &[u8], visit: &mut dyn FnMut(Offset, Message<'_>) -> bool) -> Read {
-    let Some(count) = take_number(&mut bytes).and_then(|count| i64::try_from(count).ok()) else {
+    let Some(count) = take(&mut bytes).and_then(|count| i64::try_from(count).ok()) else {
         return Read::Malformed;
     };
     for offset in (last.0 - count + 1)..=last.0 {
@@ -217,34 +218,6 @@ pub(super) fn decode_record(bytes: &[u8]) -> Option<Message<'_>> {
     let value = if flags & VALUE == 0 { None } else { Some(rest) };
     let known = flags & !(KEY | VALUE | HEADERS) == 0 && (value.is_some() || rest.is_empty());
     known.then_some(Message { key, value, headers, timestamp: Timestamp(i64::from_be_bytes(*timestamp)) })
-}
-
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn take_number(from: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..35).step_by(7) {
-        let (&byte, rest) = from.split_first()?;
-        *from = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-fn take_bytes<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = take_number(from)?;
-    let (bytes, rest) = from.split_at_checked(usize::try_from(length).ok()?)?;
-    *from = rest;
-    Some(bytes)
 }
 
 #[cfg(test)]

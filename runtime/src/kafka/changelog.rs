@@ -36,11 +36,6 @@ impl Changelogs {
         Self { consumer: None, ends: Ends::default(), pipeline: Arc::clone(pipeline) }
     }
 
-    /// Drops the clients, until something is read again.
-    pub fn disconnect(&mut self) {
-        (self.consumer, self.ends) = (None, Ends::default());
-    }
-
     fn consumer(&mut self) -> Result<&mut Consumer, Fault> {
         let consumer = self.consumer.take().map_or_else(
             || Consumer::new(&self.pipeline.client.restore(&self.pipeline.identity.group())).map_err(setting),

@@ -2,7 +2,7 @@
 
 use crate::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 use crate::stage::Stage;
-use crate::task::row::{put, take};
+use crate::varint::{put, take, take_bytes};
 use crate::watermark::{Progress, Told};
 
 /// How many records an operator was given, and what became of them.
@@ -168,11 +168,8 @@ fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-pub(crate) fn take_text(from: &mut &[u8]) -> Option<String> {
-    let length = usize::try_from(take(from)?).ok()?;
-    let (text, rest) = from.split_at_checked(length)?;
-    *from = rest;
-    String::from_utf8(text.to_vec()).ok()
+fn take_text(from: &mut &[u8]) -> Option<String> {
+    String::from_utf8(take_bytes(from)?.to_vec()).ok()
 }
 
 fn take_time(from: &mut &[u8]) -> Option<Timestamp> {

@@ -1,6 +1,7 @@
 //! The one committed row of a task: what the log says of where it stands.
 
 use crate::record::{Epoch, Offset, Timestamp};
+use crate::varint::{put, take, take_bytes};
 
 /// Where a task stands, as the log has it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -50,10 +51,7 @@ impl TaskRow {
         if take(from)? != VERSION {
             return None;
         }
-        let length = usize::try_from(take(from)?).ok()?;
-        let (owner, rest) = from.split_at_checked(length)?;
-        let owner = String::from_utf8(owner.to_vec()).ok()?;
-        *from = rest;
+        let owner = String::from_utf8(take_bytes(from)?.to_vec()).ok()?;
         let claims = u32::try_from(take(from)?).ok()?;
         let revision = take(from)?;
         let watermark = Timestamp(take(from)? as i64);
@@ -61,29 +59,6 @@ impl TaskRow {
         let next = (0..inputs).map(|_| take(from).map(|offset| Offset(offset as i64))).collect::<Option<_>>()?;
         Some(Self { epoch, owner, claims, revision, next, watermark, memory: from.to_vec() })
     }
-}
-
-/// Adds a number as LEB128.
-pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-/// Takes a number as LEB128 from the front.
-pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
