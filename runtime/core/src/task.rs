@@ -1,6 +1,7 @@
 //! A stage at one partition: where it stands, and the turns it makes.
 
 mod call;
+mod cut;
 mod letter;
 pub mod memory;
 pub mod row;
@@ -10,17 +11,17 @@ pub mod turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::batch::Batch;
 use crate::operator::Operator;
 use crate::port::{Control, Fault, Fetched, Lease, Position};
 use crate::record::{Epoch, Offset, TaskId, Timestamp};
 use crate::row::Due;
 use crate::stage::{self, Stage};
 use crate::state::{self, State};
+use crate::task::cut::{Cut, Pending};
 use crate::task::memory::Memory;
 use crate::task::row::TaskRow;
 use crate::task::trial::{Stop, Trial};
-use crate::task::turn::{Effects, Segment, Turn};
+use crate::task::turn::{Effects, Turn};
 use crate::watermark::{self, Progress, Told, millis};
 
 /// Milliseconds between two control records of a task, at least.
@@ -56,18 +57,6 @@ pub enum Dropped {
     },
 }
 
-/// Records that wait for their turn.
-#[derive(Debug)]
-struct Pending {
-    input: usize,
-    records: Arc<Batch>,
-    offsets: Vec<i64>,
-    controls: Vec<(usize, Control)>,
-    next: Offset,
-    at: usize,
-    control: usize,
-}
-
 /// A stage at one partition.
 #[derive(Debug)]
 pub struct Task {
@@ -86,16 +75,6 @@ pub struct Task {
     seen: Vec<Timestamp>,
     told_at: Timestamp,
     records: u64,
-}
-
-/// How one turn's records are cut off those that wait.
-struct Cut {
-    segment: Segment,
-    /// What the input has told behind the records; `None` for a turn that takes none.
-    progress: Option<Progress>,
-    next: Offset,
-    at: usize,
-    control: usize,
 }
 
 impl Task {
@@ -333,65 +312,6 @@ impl Task {
         self.memory.backlog = effects.backlog;
         self.dirty = true;
         effects
-    }
-
-    /// Cuts the next turn's records off those that wait: as many as `limit`, and none behind the one with which
-    /// something comes due.
-    fn cut(&mut self, limit: usize) -> Result<Cut, Fault> {
-        let earliest = self.earliest()?;
-        let is_due = |watermark: Timestamp| earliest.is_some_and(|earliest| watermark >= earliest);
-        let before = self.memory.watermark;
-        // What is overdue goes before the next record.
-        let overdue = self.memory.backlog || self.reached() > before;
-        let Some(pending) = self.pending.front().filter(|_| !overdue) else { return Ok(self.nothing()) };
-        let shape = &self.stage.inputs[pending.input].progress;
-        let others: Vec<_> = self.watermarks().enumerate().filter(|&(input, _)| input != pending.input).collect();
-        let least = |progress: &Progress, before| {
-            let others = others.iter().map(|&(_, watermark)| watermark);
-            watermark::least(before, others.chain([progress.watermark(shape)]))
-        };
-        let mut progress = self.memory.inputs[pending.input].clone();
-        let (mut after, mut at, mut control) = (before, pending.at, pending.control);
-        let mut watermarks = Vec::new();
-        loop {
-            while let Some((_, told)) = pending.controls.get(control).filter(|&&(index, _)| index <= at) {
-                progress.control(told);
-                control += 1;
-                after = least(&progress, after);
-            }
-            let moved = at > pending.at || control > pending.control;
-            if at == pending.records.len() || at - pending.at >= limit || (moved && is_due(after)) {
-                break;
-            }
-            watermarks.push(after.0);
-            progress.record(Timestamp(pending.records.timestamps()[at]));
-            after = least(&progress, after);
-            at += 1;
-        }
-        let whole = at == pending.records.len();
-        let records = match (pending.at, whole) {
-            (0, true) => pending.records.clone(),
-            _ => Arc::new(pending.records.select(pending.at..at)),
-        };
-        let offsets = pending.offsets.get(pending.at..at).unwrap_or_default().to_vec();
-        let behind = offsets.last().map_or(self.memory.next[pending.input], |&last| Offset(last).next());
-        let next = if whole && control == pending.controls.len() { pending.next } else { behind };
-        let segment = Segment { input: pending.input, records, offsets, watermarks, before, after };
-        Ok(Cut { segment, progress: Some(progress), next, at, control })
-    }
-
-    /// A turn without records, for what is due by itself.
-    fn nothing(&self) -> Cut {
-        let before = self.memory.watermark;
-        let segment = Segment {
-            input: 0,
-            records: Arc::default(),
-            offsets: Vec::new(),
-            watermarks: Vec::new(),
-            before,
-            after: self.reached(),
-        };
-        Cut { segment, progress: None, next: Offset::default(), at: 0, control: 0 }
     }
 
     fn watermarks(&self) -> impl Iterator<Item = Option<Timestamp>> {
