@@ -1,5 +1,6 @@
 //! Word count on a real Apache Kafka, by the built binary, read by a reader that is not ours.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,10 +21,14 @@ struct Kafka {
 
 impl Kafka {
     fn new(name: &'static str) -> Self {
+        Self::with_guarantee(name, "exactly-once")
+    }
+
+    fn with_guarantee(name: &'static str, guarantee: &str) -> Self {
         let place = Place::new();
         let example = repository().join("examples/word-count");
         let pipeline = format!(
-            "format-version: 1\nname: {name}\ncommit: {{interval: 50ms}}\n\
+            "format-version: 1\nname: {name}\nguarantee: {guarantee}\ncommit: {{interval: 50ms}}\n\
              sources:\n  lines: {{topic: {name}-lines, create: {{partitions: 4}}}}\n\
              operators:\n  split: {{plugin: {split}, from: lines}}\n  count: {{plugin: {count}, from: split}}\n\
              sinks:\n  counts: {{topic: {name}-counts, create: {{partitions: 4}}, from: count}}\n",
@@ -110,6 +115,47 @@ fn word_count_on_kafka_is_exactly_once_over_20_kills() {
     kafka.place.run(kafka.arguments()).ok();
     let counts = kafka.check(&text);
     println!("{kills} kills, {open} with an open epoch, {counts} counts");
+}
+
+/// 60,000 lines, 4 partitions, 2 workers, sled; at least 5 kills between commits, 3 of them with an open epoch.
+#[test]
+fn at_least_once_on_kafka_loses_nothing_over_5_kills() {
+    let kafka = Kafka::with_guarantee("at-least-once", "at-least-once");
+    let mut text = words::lines(LINES, 17);
+    kafka.produce(&text);
+    let (mut kills, mut open) = (0, 0);
+    while kills < 5 || open < 3 {
+        match live(kafka.place.command(kafka.arguments()), 1 + kills % 3, Duration::from_millis(7 * kills as u64)) {
+            End::Killed { open: epochs } => {
+                kills += 1;
+                open += usize::from(epochs > 0);
+            }
+            End::Done => {
+                let more = words::lines(LINES, kills as u64 + 23);
+                kafka.produce(&more);
+                text.push_str(&more);
+            }
+        }
+        assert!(kills < 50, "{open} of {kills} kills met an open epoch");
+    }
+    kafka.place.run(kafka.arguments()).ok();
+    let records = kafka.counts();
+    let mut found: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut behind: BTreeMap<i64, i64> = BTreeMap::new();
+    for record in &records {
+        let (word, count) = (record["key"].as_str().unwrap(), record["value"].as_str().unwrap());
+        let (times, greatest) = found.entry(word.to_owned()).or_default();
+        (*times, *greatest) = (*times + 1, count.parse::<u64>().unwrap().max(*greatest));
+        let next = behind.entry(record["partition"].as_i64().unwrap()).or_default();
+        assert_eq!(record["offset"], *next, "a hole, as the marker of a transaction leaves one");
+        *next += 1;
+    }
+    let counted = words::count(&text);
+    assert!(found.keys().eq(counted.keys()));
+    for ((word, (times, greatest)), count) in found.iter().zip(counted.values()) {
+        assert!(times >= count && greatest >= count, "{word}: {count}, found {times} up to {greatest}");
+    }
+    println!("{kills} kills, {open} with an open epoch, {} counts of {}", records.len(), counted.values().sum::<u64>());
 }
 
 #[test]

@@ -4,10 +4,11 @@
 //! input by number; the ports of Kafka and of the embedded log look the names up here. Task (stage s, partition p)
 //! reads partition p of every input of stage s that has that many partitions.
 
+use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::TaskId;
 
-/// The names of a plan's topics.
+/// The names of a plan's topics, and how they are written.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Topology {
     /// The topic of each target.
@@ -18,6 +19,8 @@ pub struct Topology {
     pub tasks: Vec<String>,
     /// The inputs of each stage.
     pub inputs: Vec<Vec<InputTopic>>,
+    /// How often what a record causes may be seen in them. The embedded log always commits together.
+    pub guarantee: Guarantee,
 }
 
 /// An input of a stage.

@@ -1,4 +1,5 @@
 use wasmill::kafka::Timing;
+use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{Changelog, Control, Fault, Lease, Polled, Position, Sealed, Sink, Source, Tasks, Written};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 
@@ -50,6 +51,47 @@ fn an_epoch_is_committed_whole_or_not_at_all() {
 
     let values = world.values(broker);
     assert_eq!(values, ["first of 0", "first of 1", "first of 2", "first of 3", "second"]);
+}
+
+#[test]
+fn at_least_once_there_is_no_transaction_but_rows_follow_their_records() {
+    let broker = Broker::shared();
+    let world = World::new(broker);
+    // A transaction that was left open when the guarantee was changed ends first.
+    let mut before = world.worker(0, &[0]);
+    before.sink.begin().unwrap();
+    let row = sealed(&mut before, 0, 1, 1);
+    before.sink.commit(&[row]).unwrap();
+    before.sink.begin().unwrap();
+    before.sink.send(OUT, Partition(0), &batch([(None, "open")])).unwrap();
+    before.sink.flush().unwrap();
+    let world = world.with_guarantee(broker, Guarantee::AtLeastOnce);
+    let mut worker = world.worker(0, &[0]);
+    let owner = worker.tasks.owner(task(0)).unwrap().unwrap();
+    worker.tasks.fence(&owner).unwrap();
+    assert_eq!(worker.tasks.row(task(0)).unwrap().unwrap().epoch, Epoch(1));
+
+    worker.sink.begin().unwrap();
+    worker.sink.send(OUT, Partition(0), &batch([(None, "at once")])).unwrap();
+    worker.sink.change(CHANGELOG, Partition(0), b"row", Some(b"value")).unwrap();
+    worker.sink.flush().unwrap();
+    assert_eq!(world.values(broker), ["at once"], "nobody waits for a commit");
+    worker.sink.abort().unwrap();
+    worker.sink.begin().unwrap();
+    worker.sink.send(OUT, Partition(0), &batch([(None, "at once")])).unwrap();
+    worker.sink.change(CHANGELOG, Partition(0), b"row", Some(b"value")).unwrap();
+    worker.sink.flush().unwrap();
+    let row = sealed(&mut worker, 0, 2, 6);
+    assert_eq!(row.row.owner, "", "nobody has anything open");
+    let written = worker.sink.commit(std::slice::from_ref(&row)).unwrap();
+    assert_eq!(written, [Written { changelog: CHANGELOG, partition: Partition(0), next: Offset(2) }]);
+    assert_eq!(worker.tasks.row(task(0)).unwrap(), Some(row.row));
+    assert_eq!(world.values(broker), ["at once", "at once"], "what was aborted stays");
+
+    world.group.give(task(0), 0).unwrap();
+    worker.sink.begin().unwrap();
+    let stale = Sealed { lease: row.lease, ..sealed(&mut worker, 0, 3, 7) };
+    assert!(matches!(worker.sink.commit(&[stale]), Err(Fault::Abort(_))), "a lease that is gone");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use wasmill::kafka::admin::{self, Kind, NewTopic};
-use wasmill::kafka::{Client, Event, Group, Identity, Pipeline, Worker};
+use wasmill::kafka::{Client, Event, Group, Identity, Leave, Pipeline, Worker};
 use wasmill::topology::{InputTopic, Start, Topology};
 use wasmill_core::batch::{Batch, Message};
+use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{ChangelogId, Fetched, Polled, Sealed, Sink, Source, Target, Tasks};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 use wasmill_core::task::row::TaskRow;
@@ -49,15 +50,21 @@ impl World {
         ];
         let topics = kinds.map(|(topic, kind)| NewTopic::new(format!("{name}.{topic}"), WIDTH, kind));
         admin::create(&client, &topics).expect("topics");
-        Self::open(client, name, "node-1")
+        Self::open(client, name, "node-1", Guarantee::ExactlyOnce)
     }
 
     /// Another node of the same pipeline.
     pub(crate) fn other(&self, broker: &Broker, node: &str) -> Self {
-        Self::open(broker.client(), self.name.clone(), node)
+        Self::open(broker.client(), self.name.clone(), node, Guarantee::ExactlyOnce)
     }
 
-    fn open(client: Client, name: String, node: &str) -> Self {
+    /// The same node with another guarantee, after this one has ended.
+    pub(crate) fn with_guarantee(self, broker: &Broker, guarantee: Guarantee) -> Self {
+        self.group.stop(Leave::Now);
+        Self::open(broker.client(), self.name, "node-1", guarantee)
+    }
+
+    fn open(client: Client, name: String, node: &str, guarantee: Guarantee) -> Self {
         let topic = |kind: &str| format!("{name}.{kind}");
         let input = |kind, repartition| InputTopic { topic: topic(kind), start: Start::Earliest, repartition };
         let topology = Topology {
@@ -65,6 +72,7 @@ impl World {
             changelogs: vec![topic("changelog")],
             tasks: vec![topic("tasks"), topic("second-tasks")],
             inputs: vec![vec![input("in", false)], vec![input("repartition", true)]],
+            guarantee,
         };
         let identity = Identity { cluster: "test".into(), pipeline: name.clone(), node: node.into() };
         let pipeline = Pipeline::open(client, identity, topology).expect("a pipeline");

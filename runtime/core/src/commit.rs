@@ -1,9 +1,30 @@
-//! When the open epoch ends.
+//! What epochs are committed under, and when the open one ends.
 
 use std::time::Duration;
 
 use crate::record::Timestamp;
 use crate::watermark::millis;
+
+/// How often what a record causes may be seen in the log.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Guarantee {
+    /// Once, whatever crashes: outputs, changelogs and rows are committed together.
+    #[default]
+    ExactlyOnce,
+    /// Once, or again after a failure: outputs and changelogs are in the log before the rows that say so.
+    AtLeastOnce,
+}
+
+/// What a worker's epochs are committed under.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Terms {
+    /// How large an epoch may grow.
+    pub bounds: Bounds,
+    /// The revision of the pipeline.
+    pub revision: u64,
+    /// What its readers may rely on.
+    pub guarantee: Guarantee,
+}
 
 /// How large an epoch may grow. Whichever comes first ends it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

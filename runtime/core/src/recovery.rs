@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, ChangelogId, Fault, Lease, Sealed, Sink, Source, Store, Stores, Tasks};
 use crate::record::{Epoch, Offset, TaskId, Timestamp};
@@ -83,7 +84,7 @@ impl Claimed {
 pub(crate) fn claim(
     world: &mut World<'_>,
     stages: &[Arc<Stage>],
-    revision: u64,
+    terms: &Terms,
     ids: &[TaskId],
 ) -> Result<Vec<Claimed>, Fault> {
     let own = world.tasks.id().to_owned();
@@ -98,8 +99,10 @@ pub(crate) fn claim(
         }
         let row = match world.tasks.row(id)? {
             Some(row) => TaskRow { owner: own.clone(), claims: row.claims + 1, ..row },
-            None => TaskRow { revision, ..first_row(world, stages, id, &own)? },
+            None => TaskRow { revision: terms.revision, ..first_row(world, stages, id, &own)? },
         };
+        // From here on, and until it is committed anew, the changelogs may be ahead of it.
+        let row = TaskRow { guarantee: row.guarantee.max(terms.guarantee), ..row };
         claimed.push(Claimed { id, lease, row });
     }
     if !claimed.is_empty() {
@@ -146,7 +149,7 @@ pub(crate) fn restore(
         behind.extend(local.map(|local| (node, local)));
         if stage.home().is_some_and(|(home, _)| home == node) {
             let has = meta.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch);
-            if has != row.epoch {
+            if !allows(&row, has) {
                 let meta = if meta.is_some() { format!("epoch {has}") } else { "nothing".to_owned() };
                 let operator = stage.nodes[node].operator.clone();
                 return Err(Contradiction::Behind { task: id, operator, row: row.epoch, meta }.into());
@@ -156,14 +159,14 @@ pub(crate) fn restore(
         stores.push((node, rows));
     }
     let mut memory = remembered.unwrap_or_else(|| Memory::new(stage, row.next.clone()));
-    memory.next = row.next;
+    memory.next.clone_from(&row.next);
     memory.adapt(stage);
     let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
     for (node, store) in stores {
         let kept = number_states(&mut memory, operators, node);
         states[node] = Some(Box::new(State::new(store, kept)));
     }
-    let mut task = Task::new(id, lease, stage.clone(), row.epoch, memory, states, now);
+    let mut task = Task::new(id, lease, stage.clone(), &row, memory, states, now);
     // A store that was behind counts as current only now that its index is whole.
     for (node, local) in behind {
         if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
@@ -172,6 +175,14 @@ pub(crate) fn restore(
         }
     }
     Ok((task, restored))
+}
+
+/// Whether a row goes with the epoch of its task's home changelog.
+fn allows(row: &TaskRow, has: Epoch) -> bool {
+    match row.guarantee {
+        Guarantee::ExactlyOnce => has == row.epoch,
+        Guarantee::AtLeastOnce => has >= row.epoch,
+    }
 }
 
 fn decode(task: TaskId, bytes: &[u8]) -> Result<Memory, Fault> {
@@ -207,6 +218,7 @@ impl Restore<'_, '_> {
         let meta = meta.map(|(epoch, _, memory)| (epoch, memory));
         if let Some((epoch, _)) = &meta
             && *epoch > self.row.epoch
+            && self.row.guarantee == Guarantee::ExactlyOnce
         {
             let operator = operator.to_owned();
             return Err(Contradiction::Ahead { task: self.id, operator, row: self.row.epoch, meta: *epoch }.into());
@@ -221,10 +233,10 @@ impl Restore<'_, '_> {
         let end = self.world.changelog.end(self.changelog, partition)?;
         let stored = if wipe { None } else { store.get(&Local::ROW)? };
         let local = stored.as_deref().and_then(Local::decode);
-        let valid =
-            local.filter(|local| local.identity == identity && local.next <= end && local.epoch <= self.row.epoch);
+        let valid = local
+            .filter(|local| local.identity == identity && local.next <= end && local.epoch <= Some(self.row.epoch));
         let from = match valid {
-            Some(local) if local.epoch == self.row.epoch => return Ok((store, None)),
+            Some(local) if self.is_current(&local, end) => return Ok((store, None)),
             Some(local) => local.next,
             None => {
                 self.restored.wiped += u32::from(wipe || stored.is_some());
@@ -233,6 +245,12 @@ impl Restore<'_, '_> {
             }
         };
         self.read(store, &identity, from, end)
+    }
+
+    /// Whether rows that stand there are those that the task goes on from.
+    fn is_current(&self, local: &Local, end: Offset) -> bool {
+        let read = self.row.guarantee == Guarantee::ExactlyOnce || local.next == end;
+        local.epoch == Some(self.row.epoch) && read
     }
 
     /// Reads the changelog's tail into the store, in batches that each carry the offset that they end at.
@@ -246,9 +264,8 @@ impl Restore<'_, '_> {
         let mut state = State::new(store, Arc::new([]));
         let mut batch = 0;
         let mut failed = None;
-        let local = |next: Offset, epoch: Epoch| Local { identity: identity.to_owned(), next, epoch };
-        // Until the last record is in, the store is of no epoch: it counts as one of before all.
-        let unfinished = |next: Offset| (Local::ROW.to_vec(), Some(local(next, Epoch(0)).encode()));
+        let local = |next: Offset, epoch: Option<Epoch>| Local { identity: identity.to_owned(), next, epoch };
+        let unfinished = |next: Offset| (Local::ROW.to_vec(), Some(local(next, None).encode()));
         let mut visit = |offset: Offset, row: &[u8], value: Option<&[u8]>| {
             if failed.is_some() {
                 return;
@@ -267,6 +284,6 @@ impl Restore<'_, '_> {
         }
         self.restored.rows += batch as u64;
         state.apply([unfinished(next)])?;
-        Ok((state.into_store(), Some(local(next, self.row.epoch))))
+        Ok((state.into_store(), Some(local(next, Some(self.row.epoch)))))
     }
 }

@@ -11,6 +11,7 @@ pub mod turn;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
 use crate::port::{Control, Fault, Fetched, Lease, Position};
 use crate::record::{Epoch, Offset, TaskId, Timestamp};
@@ -64,6 +65,7 @@ pub struct Task {
     lease: Lease,
     stage: Arc<Stage>,
     epoch: Epoch,
+    guarantee: Guarantee,
     memory: Memory,
     committed: Memory,
     states: Vec<Option<Box<State>>>,
@@ -83,7 +85,7 @@ impl Task {
         id: TaskId,
         lease: Lease,
         stage: Arc<Stage>,
-        epoch: Epoch,
+        row: &TaskRow,
         memory: Memory,
         states: Vec<Option<Box<State>>>,
         now: Timestamp,
@@ -93,7 +95,8 @@ impl Task {
             id,
             lease,
             stage,
-            epoch,
+            epoch: row.epoch,
+            guarantee: row.guarantee,
             committed: memory.clone(),
             memory,
             states,
@@ -402,8 +405,9 @@ impl Task {
     }
 
     /// The row that the open epoch commits.
-    pub fn seal(&self, owner: &str, revision: u64) -> TaskRow {
-        self.row(&self.memory, self.epoch.next(), owner, revision)
+    pub fn seal(&self, owner: &str, terms: &Terms) -> TaskRow {
+        let row = self.row(&self.memory, self.epoch.next(), owner, terms.revision);
+        TaskRow { guarantee: terms.guarantee, ..row }
     }
 
     /// The committed row, once more, without an owner: nobody has anything open for the task.
@@ -418,6 +422,7 @@ impl Task {
             owner: owner.to_owned(),
             claims: 0,
             revision,
+            guarantee: self.guarantee,
             next: memory.next.clone(),
             watermark: memory.watermark,
             memory: encoded,
@@ -430,8 +435,9 @@ impl Task {
     }
 
     /// Takes note that the open epoch is committed.
-    pub fn advance(&mut self) {
+    pub fn advance(&mut self, guarantee: Guarantee) {
         self.epoch = self.epoch.next();
+        self.guarantee = guarantee;
         self.committed = self.memory.clone();
         self.trial.committed();
         self.dirty = false;

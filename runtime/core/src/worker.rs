@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commit::{Bounds, Open};
+use crate::commit::{Guarantee, Open, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Polled, Sealed, Sink, Source, Stores, Tasks, Written};
 use crate::record::{Epoch, Offset, TaskId, Timestamp};
@@ -100,8 +100,7 @@ pub struct Worker {
     tasks: BTreeMap<TaskId, Task>,
     open: Option<Open>,
     records: BTreeMap<u16, u64>,
-    bounds: Bounds,
-    revision: u64,
+    terms: Terms,
     aborts: u32,
     /// Whether what an earlier process may have left open is decided.
     clean: bool,
@@ -110,13 +109,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without tasks. `operators` has an instance for each node of each stage.
-    pub fn new(
-        ports: Ports,
-        stages: Vec<Arc<Stage>>,
-        operators: Vec<Vec<Box<dyn Operator>>>,
-        bounds: Bounds,
-        revision: u64,
-    ) -> Self {
+    pub fn new(ports: Ports, stages: Vec<Arc<Stage>>, operators: Vec<Vec<Box<dyn Operator>>>, terms: Terms) -> Self {
         let (held, tasks) = (BTreeSet::new(), BTreeMap::new());
         Self {
             ports,
@@ -126,8 +119,7 @@ impl Worker {
             tasks,
             open: None,
             records: BTreeMap::new(),
-            bounds,
-            revision,
+            terms,
             aborts: 0,
             clean: false,
             events: Vec::new(),
@@ -170,14 +162,15 @@ impl Worker {
             stores: stores.as_mut(),
         };
         let mut before: BTreeMap<_, _> = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
-        for claimed in recovery::claim(&mut world, &self.stages, self.revision, ids)? {
+        for claimed in recovery::claim(&mut world, &self.stages, &self.terms, ids)? {
             let id = claimed.id();
             let (Some(stage), Some(operators)) =
                 (self.stages.get(usize::from(id.stage)), self.operators.get(usize::from(id.stage)))
             else {
                 return Err(Fault::Fatal(format!("task {id} is of a stage that this pipeline does not have")));
             };
-            let (mut task, restored) = recovery::restore(&mut world, stage, operators, claimed, self.revision, now)?;
+            let (mut task, restored) =
+                recovery::restore(&mut world, stage, operators, claimed, self.terms.revision, now)?;
             if let Some(before) = before.get_mut(&id) {
                 task.keep_verdicts_of(before);
             }
@@ -207,7 +200,7 @@ impl Worker {
         let mut sealed = Vec::new();
         for task in ids.iter().filter_map(|id| self.tasks.get(id)) {
             if self.ports.tasks.lease(task.id()) == Some(task.lease()) {
-                sealed.push(Sealed { task: task.id(), lease: task.lease(), row: task.release(self.revision) });
+                sealed.push(Sealed { task: task.id(), lease: task.lease(), row: task.release(self.terms.revision) });
             }
         }
         if !sealed.is_empty() {
@@ -241,7 +234,7 @@ impl Worker {
             done |= self.tick(id, now)?;
         }
         let rows = self.tasks.values().map(Task::bytes).sum();
-        if self.open.is_some_and(|open| open.is_due(&self.bounds, rows, now)) {
+        if self.open.is_some_and(|open| open.is_due(&self.terms.bounds, rows, now)) {
             self.commit(now)?;
             done = true;
         }
@@ -275,7 +268,7 @@ impl Worker {
 
     /// How long a poll may wait before something else is due.
     fn wait(&mut self, now: Timestamp, longest: Duration) -> Result<Duration, Fault> {
-        let mut due = self.open.map(|open| open.due_at(&self.bounds));
+        let mut due = self.open.map(|open| open.due_at(&self.terms.bounds));
         for task in self.tasks.values_mut() {
             due = due.into_iter().chain(task.next_tick()?).min();
         }
@@ -358,6 +351,10 @@ impl Worker {
 
     fn commit(&mut self, _now: Timestamp) -> Result<(), Fault> {
         let Some(open) = self.open else { return Ok(()) };
+        if self.terms.guarantee == Guarantee::AtLeastOnce {
+            // A timer that is gone from the changelog will not fire again: what it caused must be in the log before.
+            self.ports.sink.flush()?;
+        }
         let sealed = self.change()?;
         self.ports.sink.flush()?;
         let written = self.ports.sink.commit(&sealed)?;
@@ -383,7 +380,7 @@ impl Worker {
         let mut sealed = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.is_dirty()) {
             let (id, partition, stage) = (task.id(), task.id().partition, task.stage().clone());
-            let meta = task.meta(self.revision);
+            let meta = task.meta(self.terms.revision);
             let home = stage.home().map(|(node, _)| node);
             for (node, state) in task.states() {
                 let Some(changelog) = stage.nodes[node].changelog else { continue };
@@ -394,7 +391,7 @@ impl Worker {
                     self.ports.sink.change(changelog, partition, &META, Some(&meta))?;
                 }
             }
-            sealed.push(Sealed { task: id, lease: task.lease(), row: task.seal(&owner, self.revision) });
+            sealed.push(Sealed { task: id, lease: task.lease(), row: task.seal(&owner, &self.terms) });
         }
         Ok(sealed)
     }
@@ -403,14 +400,14 @@ impl Worker {
     fn apply(&mut self, id: TaskId, written: &[Written]) -> Result<(), Fault> {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let stage = task.stage().clone();
-        let (meta, epoch) = (task.meta(self.revision), task.epoch().next());
+        let (meta, epoch) = (task.meta(self.terms.revision), task.epoch().next());
         let mut failed = None;
         for (node, state) in task.states() {
             let changelog = stage.nodes[node].changelog;
             let next = written.iter().find(|w| Some(w.changelog) == changelog && w.partition == id.partition);
             let (Some(next), Some(changelog)) = (next, changelog) else { continue };
             let identity = self.ports.changelog.identity(changelog)?;
-            let local = Local { identity, next: next.next, epoch }.encode();
+            let local = Local { identity, next: next.next, epoch: Some(epoch) }.encode();
             let more = [(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))];
             failed = failed.or(state.apply(more).err());
         }
@@ -418,7 +415,7 @@ impl Worker {
             task.distrust();
             return Err(error.into());
         }
-        task.advance();
+        task.advance(self.terms.guarantee);
         Ok(())
     }
 
@@ -452,7 +449,9 @@ impl Worker {
         self.renew();
         self.records.clear();
         let open = self.open.take();
-        if matches!(fault, Fault::Abort(_)) && self.ports.sink.abort().is_ok() && open.is_some() {
+        // What is not withdrawn from the changelogs belongs to the stores as well: they are read anew.
+        let withdrawn = matches!(fault, Fault::Abort(_)) && self.ports.sink.abort().is_ok();
+        if withdrawn && open.is_some() && self.terms.guarantee == Guarantee::ExactlyOnce {
             for task in self.tasks.values_mut() {
                 let positions = task.rewind();
                 self.ports.source.assign(task.id(), &positions)?;

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasmill_core::batch::{Batch, Message};
+use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{ChangelogId, Sealed, Sink as _, Target};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 use wasmill_core::task::row::TaskRow;
@@ -44,6 +45,7 @@ fn topology() -> Arc<Topology> {
             vec![input("in", Start::Earliest, false), input("in", Start::Latest, false)],
             vec![input("middle", Start::Earliest, true)],
         ],
+        guarantee: Guarantee::ExactlyOnce,
     })
 }
 

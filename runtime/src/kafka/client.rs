@@ -215,7 +215,14 @@ impl Client {
 
     /// A transactional producer's settings.
     pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
-        let Timing { transaction, message, .. } = self.timing;
+        let mut config = self.plain_producer();
+        config.set("transactional.id", transactional_id);
+        config.set("transaction.timeout.ms", millis(self.timing.transaction));
+        config
+    }
+
+    /// The settings of a producer without transactions, which keeps the order of what it sends.
+    pub(super) fn plain_producer(&self) -> ClientConfig {
         self.config(
             &[
                 ("linger.ms", "5"),
@@ -225,9 +232,8 @@ impl Client {
                 ("queue.buffering.max.kbytes", "262144"),
             ],
             &[
-                ("transactional.id", transactional_id),
-                ("transaction.timeout.ms", &millis(transaction)),
-                ("message.timeout.ms", &millis(message)),
+                ("enable.idempotence", "true"),
+                ("message.timeout.ms", &millis(self.timing.message)),
                 // Without it, sending offsets can hang for ever after the group coordinator died: librdkafka #5511.
                 ("connections.max.idle.ms", "3000"),
                 ("reconnect.backoff.max.ms", "1000"),

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use wasmill_core::port::{Fault, Lease};
 use wasmill_core::record::TaskId;
 
@@ -143,6 +145,15 @@ impl Group {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the group's thread panicked");
+        }
+    }
+
+    /// Commits offsets of the group, outside of any transaction.
+    pub(super) fn commit(&self, offsets: &TopicPartitionList) -> KafkaResult<()> {
+        let consumer = self.shared.consumer.read().unwrap_or_else(PoisonError::into_inner);
+        match consumer.as_ref() {
+            Some(consumer) => consumer.commit(offsets, CommitMode::Sync),
+            None => Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownMemberId)),
         }
     }
 

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{self, Fault, Lease};
 use wasmill_core::record::{Epoch, TaskId};
 use wasmill_core::task::row::TaskRow;
@@ -35,7 +36,7 @@ pub struct Rows {
 
 impl fmt::Debug for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Rows").field("worker", &self.worker).finish_non_exhaustive()
     }
 }
 
@@ -45,7 +46,7 @@ impl Rows {
         Ok(Self {
             stable: pipeline.client.rows(&name, "read_committed")?,
             latest: pipeline.client.rows(&name, "read_uncommitted")?,
-            id: pipeline.identity.transactional_id(worker),
+            id: owner(pipeline, worker),
             pipeline: Arc::clone(pipeline),
             group: Arc::clone(group),
             worker,
@@ -79,6 +80,14 @@ impl Rows {
                 Err(error) => return Err(asked(&doing, &error)),
             }
         }
+    }
+}
+
+/// Who may have a transaction open for the worker's tasks: nobody where there are none.
+fn owner(pipeline: &Pipeline, worker: u32) -> String {
+    match pipeline.topology.guarantee {
+        Guarantee::ExactlyOnce => pipeline.identity.transactional_id(worker),
+        Guarantee::AtLeastOnce => String::new(),
     }
 }
 

@@ -1,4 +1,6 @@
-//! A worker's transactions.
+//! A worker's epochs, each a transaction as a rule.
+//!
+//! At least once there is none: what was sent stays sent, and the group's member commits the rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +11,15 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdkafka::TopicPartitionList;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use wasmill_core::batch::{Batch, Message};
+use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{self, ChangelogId, Control, Fault, Sealed, Target, Written};
 use wasmill_core::record::{Partition, Timestamp};
 use wasmill_core::task::row::MAX_ENCODED;
 
 use super::client::setting;
-use super::fault::{Remedy, is_hopeless, remedy};
+use super::fault::{Remedy, describe, is_hopeless, remedy};
 use super::group::Group;
+use super::native::member::Member;
 use super::native::producer::{Outgoing, Producer, Refused};
 use super::pipeline::Pipeline;
 use crate::{control, partitioner};
@@ -26,12 +30,12 @@ const OFFSETS: Duration = Duration::from_secs(25);
 /// How long one try of a call takes at most.
 const TRY: Duration = Duration::from_secs(10);
 
-/// Writes a worker's epochs, each as one transaction of its transactional id.
+/// Writes a worker's epochs.
 pub struct Sink {
     producer: Option<Producer>,
-    /// Whether a transaction is open.
+    /// Whether an epoch is open.
     open: bool,
-    /// Whether the producer cannot go on after this transaction.
+    /// Whether the producer cannot go on after this epoch.
     spent: bool,
     pipeline: Arc<Pipeline>,
     group: Arc<Group>,
@@ -69,6 +73,10 @@ impl Sink {
             widths,
             tags,
         }
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        self.pipeline.topology.guarantee
     }
 
     fn producer(&self) -> Result<&Producer, Fault> {
@@ -151,21 +159,48 @@ impl Sink {
         Ok(list)
     }
 
-    /// Ends what transactions the id has open, with a new producer.
+    /// Commits the transaction together with the rows.
+    fn end(&mut self, offsets: &TopicPartitionList, member: &Member) -> Result<(), Fault> {
+        let deadline = Instant::now() + self.pipeline.client.timing().transaction;
+        while let Err(refused) = self.producer()?.offsets(offsets, member, OFFSETS) {
+            if remedy(&refused) != Remedy::Again || Instant::now() >= deadline {
+                return Err(self.refuse("write the rows", &refused));
+            }
+        }
+        while let Err(refused) = self.producer()?.commit(TRY) {
+            if refused.fatal || refused.abort || !refused.retriable || Instant::now() >= deadline {
+                self.spent = true;
+                return Err(Fault::Unknown(format!("commit a transaction of {}: {refused}", self.id)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what the id has open, with a new producer.
     fn replace(&mut self) -> Result<(), Fault> {
-        self.producer = None;
+        let before = self.producer.take();
+        if let (Guarantee::AtLeastOnce, Some(producer)) = (self.guarantee(), &before) {
+            // What is on its way is not to arrive after the end of a changelog was read.
+            producer.flush(TRY);
+        }
+        drop(before);
         (self.open, self.spent) = (false, false);
         let topology = &self.pipeline.topology;
         let targets = topology.targets.iter().map(|topic| (topic.as_str(), "lz4"));
         let changelogs = topology.changelogs.iter().map(|topic| (topic.as_str(), "zstd"));
         let topics: Vec<_> = targets.chain(changelogs).collect();
         let largest = topics.iter().map(|(topic, _)| self.pipeline.largest_of(topic)).max().unwrap_or(0);
-        let mut config = self.pipeline.client.producer(&self.id);
+        let mut config = match self.guarantee() {
+            Guarantee::ExactlyOnce => self.pipeline.client.producer(&self.id),
+            Guarantee::AtLeastOnce => self.pipeline.client.plain_producer(),
+        };
         config.set("message.max.bytes", largest.clamp(1_000, 1_000_000_000).to_string());
         let tags = self.tags.last().copied().unwrap_or(0);
         let producer = Producer::new(&config, topics, tags).map_err(setting)?;
-        init(&producer, &self.id, self.pipeline.client.timing().transaction)?;
-        self.pipeline.own(&self.id);
+        if self.guarantee() == Guarantee::ExactlyOnce {
+            init(&producer, &self.id, self.pipeline.client.timing().transaction)?;
+            self.pipeline.own(&self.id);
+        }
         self.producer = Some(producer);
         Ok(())
     }
@@ -196,9 +231,14 @@ pub(super) fn timestamp(timestamp: Timestamp) -> i64 {
 
 impl port::Sink for Sink {
     fn begin(&mut self) -> Result<(), Fault> {
-        if let Err(refused) = self.producer()?.begin() {
-            self.spent = true;
-            return Err(self.refuse("begin a transaction", &refused));
+        match self.guarantee() {
+            Guarantee::ExactlyOnce => {
+                if let Err(refused) = self.producer()?.begin() {
+                    self.spent = true;
+                    return Err(self.refuse("begin a transaction", &refused));
+                }
+            }
+            Guarantee::AtLeastOnce => self.producer()?.restart(),
         }
         self.open = true;
         Ok(())
@@ -268,17 +308,13 @@ impl port::Sink for Sink {
                 return Err(Fault::Abort(format!("commit an epoch of task {task}: its lease is gone")));
             }
         }
-        let deadline = Instant::now() + self.pipeline.client.timing().transaction;
-        while let Err(refused) = self.producer()?.offsets(&offsets, &member, OFFSETS) {
-            if remedy(&refused) != Remedy::Again || Instant::now() >= deadline {
-                return Err(self.refuse("write the rows", &refused));
-            }
-        }
-        while let Err(refused) = self.producer()?.commit(TRY) {
-            if refused.fatal || refused.abort || !refused.retriable || Instant::now() >= deadline {
-                self.spent = true;
-                return Err(Fault::Unknown(format!("commit a transaction of {}: {refused}", self.id)));
-            }
+        match self.guarantee() {
+            Guarantee::ExactlyOnce => self.end(&offsets, &member)?,
+            Guarantee::AtLeastOnce => self.group.commit(&offsets).map_err(|error| {
+                let message = format!("write the rows of {}: {}", self.id, describe(&error));
+                let hopeless = error.rdkafka_error_code().is_some_and(is_hopeless);
+                if hopeless { Fault::Fatal(message) } else { Fault::Unknown(message) }
+            })?,
         }
         self.open = false;
         Ok(self.producer()?.ends().map(|(tag, next)| self.written(tag, next)).collect())
@@ -286,11 +322,16 @@ impl port::Sink for Sink {
 
     fn abort(&mut self) -> Result<(), Fault> {
         if self.open {
-            let aborted = self.producer()?.abort(TRY);
-            if let Err(refused) = &aborted {
-                tracing::debug!(id = self.id, %refused, "abort a transaction: with a new producer");
-            }
-            self.spent |= aborted.is_err();
+            self.spent |= match self.guarantee() {
+                Guarantee::ExactlyOnce => {
+                    let aborted = self.producer()?.abort(TRY);
+                    if let Err(refused) = &aborted {
+                        tracing::debug!(id = self.id, %refused, "abort a transaction: with a new producer");
+                    }
+                    aborted.is_err()
+                }
+                Guarantee::AtLeastOnce => true,
+            };
             self.open = false;
         }
         if self.spent { self.replace() } else { Ok(()) }

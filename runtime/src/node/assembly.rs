@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use wasmill_core::commit::Guarantee;
 use wasmill_core::operator::Operator;
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
@@ -40,7 +41,13 @@ enum Maker {
 impl Assembly {
     /// Puts a plan together with its plugins, by the names of their operators. `record` is the largest record in bytes.
     pub fn new(plan: &Plan, widths: &Widths, plugins: &BTreeMap<String, Placed>, record: usize) -> Result<Self> {
-        let mut assembler = Assembler { plan, widths, plugins, record, topology: Topology::default() };
+        let mut assembler = Assembler {
+            plan,
+            widths,
+            plugins,
+            record,
+            topology: Topology { guarantee: guarantee(plan.guarantee), ..Topology::default() },
+        };
         let (mut stages, mut makers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for (index, stage) in plan.stages.iter().enumerate() {
             let (stage, made) = assembler.stage(stage)?;
@@ -102,6 +109,13 @@ fn start(name: &str, kind: &InputKind) -> Result<Start, Unsupported> {
         InputKind::Source { start: spec::Start::Time(_), .. } => refuse("a start by time", "say earliest or latest"),
         InputKind::Source { start: spec::Start::Latest, .. } => Ok(Start::Latest),
         _ => Ok(Start::Earliest),
+    }
+}
+
+fn guarantee(asked: spec::Guarantee) -> Guarantee {
+    match asked {
+        spec::Guarantee::ExactlyOnce => Guarantee::ExactlyOnce,
+        spec::Guarantee::AtLeastOnce => Guarantee::AtLeastOnce,
     }
 }
 

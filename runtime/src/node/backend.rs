@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
+use wasmill_core::commit::Guarantee;
 use wasmill_core::record::{Offset, Partition};
 use wasmill_core::worker::Ports;
 
@@ -68,6 +69,11 @@ pub trait Site: Send + Sync {
 
     /// Who says which tasks this process has. To be asked once.
     fn membership(&self) -> Membership;
+
+    /// How often what a record causes may be seen on this log.
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
+    }
 
     /// Gives up the place, after all workers have ended.
     fn leave(&self) {}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
+use wasmill_core::commit::Guarantee;
 use wasmill_core::record::{Offset, Partition};
 use wasmill_core::worker::Ports;
 
@@ -172,6 +173,10 @@ impl Site for Place {
             Some(events) => Membership::Group(self.group.clone(), events),
             None => Membership::Alone,
         }
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        self.topology.guarantee
     }
 
     fn leave(&self) {

@@ -188,8 +188,8 @@ pub struct Local {
     pub identity: String,
     /// The next record of the changelog to read.
     pub next: Offset,
-    /// The epoch of the last that was applied.
-    pub epoch: Epoch,
+    /// The epoch of the last that was applied; none while the changelog is being read and its rows are not whole.
+    pub epoch: Option<Epoch>,
 }
 
 impl Local {
@@ -199,7 +199,8 @@ impl Local {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        [VERSION, self.next.0 as u64, self.epoch.0].into_iter().for_each(|number| put(&mut bytes, number));
+        let epoch = self.epoch.map_or(0, |epoch| epoch.0 + 1);
+        [VERSION, self.next.0 as u64, epoch].into_iter().for_each(|number| put(&mut bytes, number));
         put_text(&mut bytes, &self.identity);
         bytes
     }
@@ -210,7 +211,7 @@ impl Local {
         if take(from)? != VERSION {
             return None;
         }
-        let (next, epoch) = (Offset(take(from)? as i64), Epoch(take(from)?));
+        let (next, epoch) = (Offset(take(from)? as i64), take(from)?.checked_sub(1).map(Epoch));
         let identity = take_text(from)?;
         from.is_empty().then_some(Self { identity, next, epoch })
     }
@@ -246,7 +247,7 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(Memory::decode(&bytes[..cut]), None, "{cut}");
         }
-        let local = Local { identity: "c/t".into(), next: Offset(3), epoch: Epoch(2) };
+        let local = Local { identity: "c/t".into(), next: Offset(3), epoch: Some(Epoch(2)) };
         assert_eq!(Local::decode(&local.encode()), Some(local));
     }
 }

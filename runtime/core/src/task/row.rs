@@ -1,5 +1,6 @@
 //! The one committed row of a task: what the log says of where it stands.
 
+use crate::commit::Guarantee;
 use crate::record::{Epoch, Offset, Timestamp};
 use crate::varint::{put, take, take_bytes};
 
@@ -8,12 +9,15 @@ use crate::varint::{put, take, take_bytes};
 pub struct TaskRow {
     /// The last committed epoch.
     pub epoch: Epoch,
-    /// The transactional id of whoever may have records of this task in an open transaction; empty after a clean release.
+    /// The transactional id of whoever may have records of this task in an open transaction; empty after a clean release
+    /// and where there are no transactions.
     pub owner: String,
     /// How often the task was claimed since its last epoch.
     pub claims: u32,
     /// The revision of the pipeline that committed it.
     pub revision: u64,
+    /// At least once: the task's changelogs may hold rows of an epoch that was never committed.
+    pub guarantee: Guarantee,
     /// The next record of each input of the stage.
     pub next: Vec<Offset>,
     /// The task's watermark.
@@ -35,9 +39,10 @@ impl TaskRow {
             put(&mut bytes, number);
         }
         bytes.extend_from_slice(self.owner.as_bytes());
-        for number in [u64::from(self.claims), self.revision, self.watermark.0 as u64, self.next.len() as u64] {
-            put(&mut bytes, number);
-        }
+        let guarantee = u64::from(self.guarantee == Guarantee::AtLeastOnce);
+        [u64::from(self.claims), self.revision, guarantee, self.watermark.0 as u64, self.next.len() as u64]
+            .into_iter()
+            .for_each(|number| put(&mut bytes, number));
         for offset in &self.next {
             put(&mut bytes, offset.0 as u64);
         }
@@ -54,10 +59,15 @@ impl TaskRow {
         let owner = String::from_utf8(take_bytes(from)?.to_vec()).ok()?;
         let claims = u32::try_from(take(from)?).ok()?;
         let revision = take(from)?;
+        let guarantee = match take(from)? {
+            0 => Guarantee::ExactlyOnce,
+            1 => Guarantee::AtLeastOnce,
+            _ => return None,
+        };
         let watermark = Timestamp(take(from)? as i64);
         let inputs = usize::try_from(take(from)?).ok().filter(|&inputs| inputs <= from.len())?;
         let next = (0..inputs).map(|_| take(from).map(|offset| Offset(offset as i64))).collect::<Option<_>>()?;
-        Some(Self { epoch, owner, claims, revision, next, watermark, memory: from.to_vec() })
+        Some(Self { epoch, owner, claims, revision, guarantee, next, watermark, memory: from.to_vec() })
     }
 }
 
@@ -72,6 +82,7 @@ mod tests {
             owner: "wasmill/p/1/0".into(),
             claims: 2,
             revision: 300,
+            guarantee: Guarantee::AtLeastOnce,
             next: vec![Offset(0), Offset(1 << 40)],
             watermark: Timestamp::NONE,
             memory: Vec::new(),

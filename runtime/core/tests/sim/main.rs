@@ -4,6 +4,7 @@
 //! crash of the process.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::field_reassign_with_default, reason = "a test")]
 
+mod at_least_once;
 mod model;
 mod operators;
 mod world;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_core::batch::Headers;
-use wasmill_core::commit::Bounds;
+use wasmill_core::commit::{Bounds, Guarantee, Terms};
 use wasmill_core::operator::Operator;
 use wasmill_core::port::ChangelogId;
 use wasmill_core::record::{Partition, TaskId, Timestamp};
@@ -27,7 +28,7 @@ use wasmill_core::worker::Worker;
 
 use crate::model::Expected;
 use crate::operators::{Count, Split};
-use crate::world::{COUNTS, Entry, KINDS, Kind, LETTERS, PARTITIONS, Record, SOURCE, Shared, WORDS, World};
+use crate::world::{COUNTS, Delivery, Entry, KINDS, Kind, LETTERS, PARTITIONS, Record, SOURCE, Shared, WORDS, World};
 
 fn stages() -> Vec<Arc<Stage>> {
     let node = |operator: &str, changelog, to| Node {
@@ -68,9 +69,10 @@ fn lines() -> Vec<Vec<(i64, &'static str)>> {
     ]
 }
 
-fn new_world(fail_at: BTreeMap<usize, Kind>) -> Shared {
+fn new_world(fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
     let mut world = World::default();
     world.fail_at = fail_at;
+    world.delivery = delivery;
     for (partition, lines) in lines().into_iter().enumerate() {
         let record = |(at, line): (i64, &str)| Record { key: None, value: Some(line.into()), headers: None, at };
         let entries = lines.into_iter().map(record).map(Entry::Record).collect();
@@ -80,8 +82,8 @@ fn new_world(fail_at: BTreeMap<usize, Kind>) -> Shared {
 }
 
 /// Runs the worker until all is processed, starting it anew whenever it dies.
-fn run(fail_at: BTreeMap<usize, Kind>) -> Shared {
-    let world = new_world(fail_at);
+fn run(fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
+    let world = new_world(fail_at, delivery);
     let mut now = 1_000;
     for _ in 0..20 {
         world.borrow_mut().reboot();
@@ -95,7 +97,12 @@ fn run(fail_at: BTreeMap<usize, Kind>) -> Shared {
 fn live(world: &Shared, now: &mut i64) -> bool {
     let operators: Vec<Vec<Box<dyn Operator>>> = vec![vec![Box::new(Split::new())], vec![Box::new(Count::new())]];
     let bounds = Bounds { age: Duration::from_millis(100), ..Bounds::default() };
-    let mut worker = Worker::new(world::ports(world), stages(), operators, bounds, 1);
+    let guarantee = match world.borrow().delivery {
+        Delivery::Together => Guarantee::ExactlyOnce,
+        _ => Guarantee::AtLeastOnce,
+    };
+    let terms = Terms { bounds, revision: 1, guarantee };
+    let mut worker = Worker::new(world::ports(world), stages(), operators, terms);
     if worker.acquire(&tasks(), Timestamp(*now)).is_err() {
         return false;
     }
@@ -160,11 +167,15 @@ fn check_rest(world: &World) {
             };
         }
         let (epoch, _, memory) = Memory::decode(&replay[&row::META[..]]).unwrap();
-        assert_eq!(epoch, world.rows[&task].epoch);
+        let row = &world.rows[&task];
+        match row.guarantee {
+            Guarantee::ExactlyOnce => assert_eq!(epoch, row.epoch),
+            Guarantee::AtLeastOnce => assert!(epoch >= row.epoch),
+        }
         let counts = memory.operators[0].counts;
         assert_eq!(counts.skipped, 0);
         let mut store = store.clone();
-        assert_eq!(Local::decode(&store.remove(&Local::ROW[..]).unwrap()).unwrap().epoch, epoch);
+        assert_eq!(Local::decode(&store.remove(&Local::ROW[..]).unwrap()).unwrap().epoch, Some(row.epoch));
         check_index(&store);
         let keys = store.keys().filter(|row| row[0] != 0).filter_map(|row| row::parse_keyed(row));
         let rejected = |key: &[u8]| key.starts_with(b"x") || key == b"pox";
@@ -200,7 +211,7 @@ fn check_index(store: &BTreeMap<Vec<u8>, Vec<u8>>) {
 }
 
 fn check(fail_at: BTreeMap<usize, Kind>, expected: &Expected) -> BTreeSet<&'static str> {
-    let world = run(fail_at);
+    let world = run(fail_at, Delivery::Together);
     let world = world.borrow();
     assert_eq!(read_back(&world), *expected);
     check_rest(&world);
@@ -218,7 +229,7 @@ fn without_faults_the_model_is_met() {
 #[test]
 fn no_single_fault_shows() {
     let expected = model::expected(&lines());
-    let calls = run(BTreeMap::new()).borrow().calls;
+    let calls = run(BTreeMap::new(), Delivery::Together).borrow().calls;
     let mut hit = BTreeSet::new();
     for at in 1..=calls {
         for kind in KINDS {
@@ -244,7 +255,7 @@ const PAIRS: [(Kind, Kind); 4] = [
 #[test]
 fn no_two_faults_show() {
     let expected = model::expected(&lines());
-    let calls = run(BTreeMap::new()).borrow().calls;
+    let calls = run(BTreeMap::new(), Delivery::Together).borrow().calls;
     for at in 1..=calls {
         for (first, second) in PAIRS {
             for behind in [1, 2, 5, 9, 14, 23] {

@@ -74,20 +74,23 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     Ok(outcome)
 }
 
-/// Counts words, and sets a timer for each that tells its time. A word that begins with `x` fails after it wrote, and
+/// Counts words, notes the host's time, which is another one each time that a call is made again, and sets a timer for
+/// each word that tells its time. A word that begins with `x` fails after it wrote, and
 /// `pox` fails the whole call after it wrote.
 pub struct Count(Declaration);
 
 impl Count {
     pub fn new() -> Self {
-        let state = |name: &str, prefetch, ttl| StateDeclaration {
-            name: name.into(),
-            kind: StateKind::Single,
-            prefetch,
-            ttl,
-            encoding: 1,
-        };
-        Self(declaration(Role::Process, vec![state("count", true, None), state("last", false, Some(TTL as u64))]))
+        let state =
+            |name: &str, kind, prefetch, ttl| StateDeclaration { name: name.into(), kind, prefetch, ttl, encoding: 1 };
+        Self(declaration(
+            Role::Process,
+            vec![
+                state("count", StateKind::Single, true, None),
+                state("last", StateKind::Single, false, Some(TTL as u64)),
+                state("when", StateKind::OrderedMap, false, None),
+            ],
+        ))
     }
 }
 
@@ -124,6 +127,7 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         let n = cells[slot as usize].unwrap_or(0) + 1;
         cells[slot as usize] = Some(n);
         scope.put(1, word, b"", &[1, n]).map_err(refused)?;
+        scope.put(2, word, call.info.processing_time.0.to_string().as_bytes(), &[1]).map_err(refused)?;
         let name = at.to_string();
         scope.set_timer(Domain::EventTime, word, name.as_bytes(), Timestamp(at + TIMER)).map_err(refused)?;
         if word == b"pox" {

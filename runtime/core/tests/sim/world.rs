@@ -78,6 +78,18 @@ pub enum Kind {
 
 pub const KINDS: [Kind; 4] = [Kind::CrashBefore, Kind::CrashAfter, Kind::ErrorBefore, Kind::ErrorAfter];
 
+/// When what is sent is in the log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Delivery {
+    /// All of it when it is committed, or none.
+    #[default]
+    Together,
+    /// Each record at once, committed or not.
+    AtOnce,
+    /// When it is flushed, or when the process dies: then the changes, but nothing else.
+    ChangesFirst,
+}
+
 /// The log and the disk.
 #[derive(Default)]
 pub struct World {
@@ -86,6 +98,7 @@ pub struct World {
     pub changelogs: BTreeMap<(u16, u32), Vec<Row>>,
     pub stores: BTreeMap<(TaskId, u16), BTreeMap<Vec<u8>, Vec<u8>>>,
     pub epochs: Vec<(TaskId, u64)>,
+    pub delivery: Delivery,
     open: Option<Open>,
     positions: BTreeMap<(TaskId, u32), (Offset, bool)>,
     turn: usize,
@@ -98,6 +111,7 @@ pub struct World {
 struct Open {
     entries: Vec<((usize, u32), Entry)>,
     changes: Vec<((u16, u32), Row)>,
+    changed: BTreeSet<(u16, u32)>,
 }
 
 pub type Shared = Rc<RefCell<World>>;
@@ -105,7 +119,7 @@ pub type Shared = Rc<RefCell<World>>;
 impl World {
     /// What a process that died leaves: all but the open transaction.
     pub fn reboot(&mut self) {
-        self.open = None;
+        self.withdraw();
         self.positions.clear();
     }
 
@@ -163,16 +177,45 @@ impl World {
         fetched
     }
 
-    fn commit(&mut self, sealed: &[Sealed]) -> Vec<Written> {
+    fn withdraw(&mut self) {
         let open = self.open.take().unwrap_or_default();
+        if self.delivery == Delivery::ChangesFirst {
+            self.deliver(Open { changes: open.changes, ..Open::default() });
+        }
+    }
+
+    fn deliver(&mut self, open: Open) -> BTreeSet<(u16, u32)> {
         for (at, entry) in open.entries {
             self.topics.entry(at).or_default().push(entry);
         }
-        let mut written = BTreeSet::new();
+        let mut changed = open.changed;
         for (at, row) in open.changes {
             self.changelogs.entry(at).or_default().push(row);
-            written.insert(at);
+            changed.insert(at);
         }
+        changed
+    }
+
+    /// What was sent so far is in the log, and the transaction goes on.
+    fn hand_over(&mut self) {
+        if let Some(open) = self.open.take() {
+            let changed = self.deliver(open);
+            self.open = Some(Open { changed, ..Open::default() });
+        }
+    }
+
+    fn sent(&mut self) {
+        if self.delivery == Delivery::AtOnce {
+            self.hand_over();
+        }
+    }
+
+    fn commit(&mut self, sealed: &[Sealed]) -> Vec<Written> {
+        let open = self.open.take().unwrap_or_default();
+        let written = match self.delivery {
+            Delivery::Together => self.deliver(open),
+            _ => open.changed,
+        };
         for Sealed { task, row, .. } in sealed {
             self.epochs.push((*task, row.epoch.0));
             self.rows.insert(*task, row.clone());
@@ -258,6 +301,7 @@ impl Sink for Port {
                 let partition = message.key.map_or(from.0, |key| key.iter().map(|&b| u32::from(b)).sum()) % PARTITIONS;
                 open.entries.push(((usize::from(target.0), partition), Entry::Record(Record::of(message))));
             }
+            world.sent();
         })
     }
 
@@ -267,6 +311,7 @@ impl Sink for Port {
             for partition in 0..PARTITIONS {
                 open.entries.push(((usize::from(target.0), partition), Entry::Control(control)));
             }
+            world.sent();
         })
     }
 
@@ -280,11 +325,16 @@ impl Sink for Port {
         call(&self.0, "change", |world| {
             let Some(open) = &mut world.open else { return };
             open.changes.push(((changelog.0, partition.0), (row.to_vec(), value.map(<[u8]>::to_vec))));
+            world.sent();
         })
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
-        call(&self.0, "flush", |_| ())
+        call(&self.0, "flush", |world| {
+            if world.delivery != Delivery::Together {
+                world.hand_over();
+            }
+        })
     }
 
     fn commit(&mut self, sealed: &[Sealed]) -> Result<Vec<Written>, Fault> {
@@ -292,11 +342,11 @@ impl Sink for Port {
     }
 
     fn abort(&mut self) -> Result<(), Fault> {
-        call(&self.0, "abort", |world| world.open = None)
+        call(&self.0, "abort", World::withdraw)
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
-        call(&self.0, "reset", |world| world.open = None)
+        call(&self.0, "reset", World::withdraw)
     }
 }
 

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use wasmill_core::batch::{Batch, Headers, Message};
 use wasmill_core::operator::{Declaration, Operator, Role};
 use wasmill_core::port::{ChangelogId, Control, Fetched, Lease, Stores as _, Target};
-use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
+use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 use wasmill_core::state::{self, State};
 use wasmill_core::task::memory::Memory;
+use wasmill_core::task::row::TaskRow;
 use wasmill_core::task::{Task, Turned};
 
 use super::case::{Expected, Step};
@@ -51,7 +52,7 @@ impl Host {
             _ => None,
         };
         let clock = Timestamp(0);
-        let task = Task::new(TASK, Lease::default(), stage, Epoch(0), memory, vec![rows], clock);
+        let task = Task::new(TASK, Lease::default(), stage, &TaskRow::default(), memory, vec![rows], clock);
         let came = vec![VecDeque::new(); declaration.outputs.len() + 1];
         let operators: Vec<Box<dyn Operator>> = vec![Box::new(placed.instance())];
         Ok(Self { task, operators, declaration, clock, greatest: Timestamp::NONE, next: Offset(0), came })

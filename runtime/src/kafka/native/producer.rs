@@ -1,4 +1,4 @@
-//! A transactional producer that counts its delivery reports.
+//! A producer, with transactions as a rule, that counts its delivery reports.
 
 use std::ffi::{CStr, CString, c_void};
 use std::fmt;
@@ -94,9 +94,14 @@ impl Producer {
         outcome(unsafe { sys::rd_kafka_init_transactions(self.client.native_ptr(), millis(wait)) })
     }
 
+    /// Forgets what was delivered before: what comes now is counted alone.
+    pub(crate) fn restart(&self) {
+        self.client.context().clear();
+    }
+
     /// Begins a transaction.
     pub(crate) fn begin(&self) -> Result<(), Refused> {
-        self.client.context().clear();
+        self.restart();
         // SAFETY: the client is alive.
         outcome(unsafe { sys::rd_kafka_begin_transaction(self.client.native_ptr()) })
     }

@@ -1,0 +1,91 @@
+//! The same world without transactions: what was sent stays sent. Nothing may be missing, and the stores are what their
+//! changelogs say; what is there twice is not an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{self, Expected};
+use crate::world::{COUNTS, Delivery, KINDS, Kind, LETTERS, PARTITIONS, World};
+use crate::{PAIRS, check_rest, lines, live, new_world, run, text};
+
+/// What a reader finds: how many counts came of each word and the greatest of them, timers, dead letters.
+#[derive(Default)]
+struct Found {
+    counts: BTreeMap<String, (u64, u64)>,
+    timers: BTreeSet<(String, i64)>,
+    letters: BTreeSet<(String, String)>,
+}
+
+fn read_back(state: &World) -> Found {
+    let mut found = Found::default();
+    for partition in 0..PARTITIONS {
+        for record in state.records(usize::from(COUNTS.0), partition) {
+            let (word, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
+            if let Some(at) = value.strip_prefix("timer ") {
+                found.timers.insert((word, at.parse().unwrap()));
+            } else {
+                let (records, greatest) = found.counts.entry(word).or_default();
+                *records += 1;
+                *greatest = value.parse::<u64>().unwrap().max(*greatest);
+            }
+        }
+        let letters = state.records(usize::from(LETTERS.0), partition);
+        let letter = |key: Option<&[u8]>, value: Option<&[u8]>| (text(key), text(value));
+        found.letters.extend(letters.iter().map(|record| letter(record.key.as_deref(), record.value.as_deref())));
+    }
+    found
+}
+
+fn check(world: &World, expected: &Expected) {
+    let found = read_back(world);
+    assert!(found.counts.keys().eq(expected.counts.keys()));
+    for ((word, (records, greatest)), count) in found.counts.iter().zip(expected.counts.values()) {
+        assert!(records >= count && greatest >= count, "{word}: {count}, found {records} up to {greatest}");
+    }
+    assert_eq!(found.timers, expected.timers);
+    let letters: BTreeSet<_> = expected.letters.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
+    assert_eq!(found.letters, letters);
+    check_rest(world);
+}
+
+fn check_all(delivery: Delivery) {
+    let expected = model::expected(&lines());
+    let calls = run(BTreeMap::new(), delivery).borrow().calls;
+    let attempt = |faults: BTreeMap<usize, Kind>| {
+        let run = std::panic::catch_unwind(|| check(&run(faults.clone(), delivery).borrow(), &expected));
+        run.unwrap_or_else(|_| panic!("{faults:?}"));
+    };
+    for at in 1..=calls {
+        KINDS.iter().for_each(|&kind| attempt([(at, kind)].into()));
+        for (first, second) in PAIRS {
+            [1, 3, 9, 20].iter().for_each(|behind| attempt([(at, first), (at + behind, second)].into()));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_each_record_is_sent_at_once() {
+    check_all(Delivery::AtOnce);
+}
+
+#[test]
+fn nothing_is_lost_when_changes_are_faster_than_outputs() {
+    check_all(Delivery::ChangesFirst);
+}
+
+#[test]
+fn a_pipeline_may_be_exactly_once_from_any_crash_on() {
+    let expected = model::expected(&lines());
+    let calls = run(BTreeMap::new(), Delivery::ChangesFirst).borrow().calls;
+    let mut crashes = 0;
+    for at in 1..=calls {
+        let world = new_world([(at, Kind::CrashAfter)].into(), Delivery::ChangesFirst);
+        let mut now = 1_000;
+        // A store that fails is emptied and read anew: the process lives.
+        crashes += usize::from(!live(&world, &mut now));
+        world.borrow_mut().reboot();
+        world.borrow_mut().delivery = Delivery::Together;
+        assert!(live(&world, &mut now), "call {at}");
+        check(&world.borrow(), &expected);
+    }
+    assert!(crashes > calls / 2, "{crashes} crashes at {calls} calls");
+}
