@@ -1,5 +1,8 @@
 //! The rows of stateful operators on this node: a cache of their changelogs, which can be dropped at any time.
 
+mod behind;
+mod directory;
+pub mod fjall;
 pub mod memory;
 pub mod sled;
 
@@ -13,6 +16,9 @@ use wasmill_core::port::StoreError;
 use wasmill_core::record::TaskId;
 
 use crate::topology::Topology;
+
+/// Bytes of cache that a database on disk gets.
+pub const CACHE: usize = 64 << 20;
 
 /// What a panic said.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -111,11 +111,11 @@ impl Store for Rows {
         Ok(())
     }
 
-    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         for (row, value) in writes {
             match value {
-                Some(value) => self.0.insert(row, value),
-                None => self.0.remove(&row),
+                Some(value) => self.0.insert(row.clone(), value.clone()),
+                None => self.0.remove(row),
             };
         }
         Ok(())
@@ -140,7 +140,7 @@ impl Store for Lost {
         Err(StoreError("the disk is gone".into()))
     }
 
-    fn apply(&mut self, _: Vec<Write>) -> Result<(), StoreError> {
+    fn apply(&mut self, _: &[Write]) -> Result<(), StoreError> {
         Err(StoreError("the disk is gone".into()))
     }
 

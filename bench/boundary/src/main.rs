@@ -38,9 +38,15 @@ enum Kind {
 fn main() -> Result<()> {
     let guests = build()?;
     let (engine, cache) = (Engine::new()?, Cache::none());
-    println!("| batch | operator | native | plugin | added |\n|---|---|---|---|---|");
-    for kind in [Kind::Map, Kind::Filter, Kind::Count] {
-        let name = if kind == Kind::Count { "count" } else { "stateless" };
+    println!("| batch | operator | written with | native | plugin | added |\n|---|---|---|---|---|---|");
+    for (kind, sdk) in [Kind::Map, Kind::Filter, Kind::Count].into_iter().flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        let (name, with) = match (kind, sdk) {
+            (Kind::Count, false) => ("count", "bindings"),
+            (_, false) => ("stateless", "bindings"),
+            (Kind::Count, true) => ("sdk_count", "SDK"),
+            (_, true) => ("sdk_stateless", "SDK"),
+        };
         let bytes = std::fs::read(guests.join(format!("{name}.wasm")))?;
         let settings = if kind == Kind::Filter { r#"{"does": "filter"}"# } else { "{}" };
         let place = Place { operator: "bench".into(), settings: settings.into(), limits: Limits::default() };
@@ -50,7 +56,7 @@ fn main() -> Result<()> {
             agree(kind, &mut instance, &call)?;
             let (native, plugin) = measure(kind, &mut instance, &call);
             let added = plugin - native;
-            println!("| {batch} | {kind:?} | {native:.1} | {plugin:.1} | {added:.1} |");
+            println!("| {batch} | {kind:?} | {with} | {native:.1} | {plugin:.1} | {added:.1} |");
         }
     }
     Ok(())
@@ -118,7 +124,11 @@ fn native(kind: Kind, mut scope: Box<Scope>) -> Result<(Box<Scope>, Outcome)> {
 fn agree(kind: Kind, instance: &mut Instance, call: &Call) -> Result<()> {
     let (native_scope, native_outcome) = native(kind, scope(call))?;
     let (plugin_scope, plugin_outcome) = instance.call(scope(call));
-    if native_outcome != plugin_outcome? || native_scope.into_parts().1 != plugin_scope.into_parts().1 {
+    let flows = |scope: Box<Scope>| scope.into_parts().1;
+    let (native_flows, plugin_flows) = (flows(native_scope), flows(plugin_scope));
+    let records =
+        |flows: &[Flow]| format!("{:?}", flows.iter().map(|flow| flow.iter().collect::<Vec<_>>()).collect::<Vec<_>>());
+    if native_outcome != plugin_outcome? || records(&native_flows) != records(&plugin_flows) {
         bail!("{kind:?}: the plugin computes something else than the host");
     }
     Ok(())

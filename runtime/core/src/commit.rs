@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cache::Lag;
 use crate::record::Timestamp;
 use crate::watermark::millis;
 
@@ -20,6 +21,8 @@ pub enum Guarantee {
 pub struct Terms {
     /// How large an epoch may grow.
     pub bounds: Bounds,
+    /// How much stays in memory.
+    pub memory: Memory,
     /// The revision of the pipeline.
     pub revision: u64,
     /// What its readers may rely on.
@@ -37,6 +40,21 @@ pub struct Bounds {
     pub bytes: u64,
     /// Bytes of rows written.
     pub rows: usize,
+}
+
+/// How much of what is committed stays in memory, of all tasks of a worker.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Memory {
+    /// Bytes of committed rows. Without any, each epoch goes straight to the stores.
+    pub rows: usize,
+    /// How far the stores may lag behind.
+    pub lag: Lag,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { rows: 128 << 20, lag: Lag::default() }
+    }
 }
 
 impl Default for Bounds {

@@ -65,15 +65,18 @@ impl Flow {
 
     /// Adds a record.
     pub fn push(&mut self, origin: u32, message: Message<'_>) {
-        let chunk = self.room();
+        let chunk = self.room(0, 0);
         Arc::make_mut(&mut chunk.records).push(message);
         chunk.origins.push(origin);
     }
 
-    fn room(&mut self) -> &mut Chunk {
+    /// The chunk for the next record, of so many that are to come.
+    fn room(&mut self, records: usize, bytes: usize) -> &mut Chunk {
         let full = |chunk: &Chunk| chunk.records.len() >= MAX_RECORDS || chunk.records.bytes() >= MAX_BYTES;
         if self.chunks.last().is_none_or(full) {
-            self.chunks.push(Chunk::default());
+            let records = records.min(MAX_RECORDS);
+            let (batch, origins) = (Batch::with_capacity(records, bytes.min(MAX_BYTES)), Vec::with_capacity(records));
+            self.chunks.push(Chunk { records: Arc::new(batch), origins });
         }
         let last = self.chunks.len() - 1;
         &mut self.chunks[last]
@@ -102,11 +105,14 @@ impl Flow {
         input: &Batch,
         mut origin: impl FnMut(usize) -> u32,
     ) -> Result<(), Malformed> {
-        emitted.check(input)?;
+        let (records, bytes) = (emitted.timestamps.len(), emitted.check(input)?);
         for (index, (&timestamp, spans)) in emitted.timestamps.iter().zip(emitted.spans.chunks_exact(SPANS)).enumerate()
         {
             let [key, value, headers] = [0, 2, 4].map(|at| emitted.part(input, spans, at));
-            self.push(origin(index), Message { key, value, headers, timestamp: Timestamp(timestamp) });
+            let chunk = self.room(records - index, bytes);
+            let message = Message { key, value, headers, timestamp: Timestamp(timestamp) };
+            Arc::make_mut(&mut chunk.records).push(message);
+            chunk.origins.push(origin(index));
         }
         Ok(())
     }
@@ -133,10 +139,12 @@ pub struct Emitted<'a> {
 }
 
 impl<'a> Emitted<'a> {
-    fn check(&self, input: &Batch) -> Result<(), Malformed> {
+    /// Checks that all is in bounds. Answers the bytes of all records.
+    fn check(&self, input: &Batch) -> Result<usize, Malformed> {
         if self.spans.len() != self.timestamps.len() * SPANS {
             return Err(Malformed::Shape { timestamps: self.timestamps.len(), spans: self.spans.len() });
         }
+        let mut bytes = 0;
         for (index, spans) in self.spans.chunks_exact(SPANS).enumerate() {
             for span in spans.chunks_exact(2) {
                 let (offset, available) = match span[0] & INPUT {
@@ -144,12 +152,13 @@ impl<'a> Emitted<'a> {
                     _ => (span[0] & !INPUT, input.bytes()),
                 };
                 batch::check_span(index, i64::from(offset), i64::from(span[1]), available)?;
+                bytes += span[1].max(0) as usize;
             }
             if self.part(input, spans, 4).is_some_and(|bytes| !batch::is_headers(bytes)) {
                 return Err(Malformed::Headers { index });
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 
     fn part<'b>(&self, input: &'b Batch, spans: &[i32], at: usize) -> Option<&'b [u8]>

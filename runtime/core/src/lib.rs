@@ -3,8 +3,10 @@
 //! What the loop needs from the world is in [`port`]; Kafka, the embedded log and a simulation implement it.
 
 pub mod batch;
+pub mod cache;
 pub mod commit;
 pub mod flow;
+pub mod layers;
 pub mod operator;
 pub mod overlay;
 pub mod port;
@@ -15,6 +17,7 @@ pub mod scope;
 pub mod slots;
 pub mod stage;
 pub mod state;
+pub mod table;
 pub mod task;
 pub mod varint;
 pub mod watermark;

@@ -239,8 +239,13 @@ pub trait Store: fmt::Debug {
     /// Hands over rows in order, from the first at or behind `from`, until `visit` says `false`.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
 
-    /// Writes rows, all or none.
-    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError>;
+    /// Writes rows, all or none; they are read from then on. Of writes to one row the last counts.
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+
+    /// Waits until a restart of the process finds what was written.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Drops all rows.
     fn clear(&mut self) -> Result<(), StoreError>;
@@ -248,6 +253,11 @@ pub trait Store: fmt::Debug {
 
 /// Opens stores.
 pub trait Stores {
-    /// The rows of an operator of a task.
+    /// The rows of an operator of a task, which must not be open at this moment.
     fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn Store>, StoreError>;
+
+    /// Whether their rows are in memory, so that it makes no sense to keep them there once more.
+    fn are_in_memory(&self) -> bool {
+        false
+    }
 }

@@ -16,8 +16,8 @@ use crate::task::memory::{Local, Memory};
 use crate::task::row::TaskRow;
 use crate::task::{Task, number_states};
 
-/// Rows of a changelog that go to the store in one batch.
-const BATCH: usize = 10_000;
+/// Bytes of a changelog's rows that go to the store in one sorted batch.
+const BATCH: usize = 16 << 20;
 
 /// The world, as recovery needs it.
 pub(crate) struct World<'a> {
@@ -171,7 +171,8 @@ pub(crate) fn restore(
     for (node, local) in behind {
         if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
             state.index_expiry()?;
-            state.apply([(Local::ROW.to_vec(), Some(local.encode()))])?;
+            state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now);
+            state.flush()?;
         }
     }
     Ok((task, restored))
@@ -262,28 +263,32 @@ impl Restore<'_, '_> {
         end: Offset,
     ) -> Result<(Box<dyn Store>, Option<Local>), Fault> {
         let mut state = State::new(store, Arc::new([]));
-        let mut batch = 0;
+        let mut rows = 0;
         let mut failed = None;
         let local = |next: Offset, epoch: Option<Epoch>| Local { identity: identity.to_owned(), next, epoch };
-        let unfinished = |next: Offset| (Local::ROW.to_vec(), Some(local(next, None).encode()));
+        let unfinished = |next: Offset| vec![(Local::ROW.to_vec(), Some(local(next, None).encode()))];
         let mut visit = |offset: Offset, row: &[u8], value: Option<&[u8]>| {
             if failed.is_some() {
                 return;
             }
-            batch += 1;
-            let applied = state.derive(row, value).map(|writes| {
-                writes.into_iter().for_each(|(row, value)| state.write(row, value));
+            rows += 1;
+            let derived = state.derive(row, value).and_then(|()| {
+                state.settle();
+                if state.overlay().bytes() < BATCH {
+                    return Ok(());
+                }
+                state.apply(unfinished(offset.next()), Timestamp::NONE);
+                state.flush()
             });
-            let full = batch % BATCH == 0;
-            let applied = applied.and_then(|()| if full { state.apply([unfinished(offset.next())]) } else { Ok(()) });
-            failed = applied.err();
+            failed = derived.err();
         };
         let next = self.world.changelog.read(self.changelog, self.id.partition, from, end, &mut visit)?;
         if let Some(error) = failed {
             return Err(error.into());
         }
-        self.restored.rows += batch as u64;
-        state.apply([unfinished(next)])?;
+        self.restored.rows += rows;
+        state.apply(unfinished(next), Timestamp::NONE);
+        state.flush()?;
         Ok((state.into_store(), Some(local(next, Some(self.row.epoch)))))
     }
 }

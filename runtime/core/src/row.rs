@@ -54,19 +54,34 @@ impl From<Domain> for Due {
 
 /// The row of a state's value; of an ordered map, the part that all fields share where `field` is empty.
 pub fn value(state: u8, key: &[u8], field: &[u8]) -> Vec<u8> {
-    keyed(Kind::Value, state, key, field)
+    made(|row| put_value(row, state, key, field))
+}
+
+/// Writes the row of a state's value in place of what is in `row`.
+pub fn put_value(row: &mut Vec<u8>, state: u8, key: &[u8], field: &[u8]) {
+    put_keyed(row, Kind::Value, state, key, field);
 }
 
 /// The row of a timer under its name.
 pub fn timer(domain: Domain, key: &[u8], name: &[u8]) -> Vec<u8> {
-    keyed(Kind::Timer, Due::from(domain) as u8, key, name)
+    made(|row| put_timer(row, domain, key, name))
 }
 
-fn keyed(kind: Kind, second: u8, key: &[u8], last: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(6 + key.len() + last.len());
+/// Writes the row of a timer in place of what is in `row`.
+pub fn put_timer(row: &mut Vec<u8>, domain: Domain, key: &[u8], name: &[u8]) {
+    put_keyed(row, Kind::Timer, Due::from(domain) as u8, key, name);
+}
+
+fn put_keyed(row: &mut Vec<u8>, kind: Kind, second: u8, key: &[u8], last: &[u8]) {
+    row.clear();
     row.extend_from_slice(&[kind as u8, second]);
-    push_key(&mut row, key);
+    push_key(row, key);
     row.extend_from_slice(last);
+}
+
+fn made(put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut row = Vec::new();
+    put(&mut row);
     row
 }
 
@@ -77,17 +92,25 @@ fn push_key(row: &mut Vec<u8>, key: &[u8]) {
 
 /// The row under which something is found when its time comes.
 pub fn index(due: Due, at: Timestamp, key: &[u8], name: &[u8]) -> Vec<u8> {
-    let mut row = index_from(due, at);
-    push_key(&mut row, key);
+    made(|row| put_index(row, due, at, key, name))
+}
+
+/// Writes the row of the index in place of what is in `row`.
+pub fn put_index(row: &mut Vec<u8>, due: Due, at: Timestamp, key: &[u8], name: &[u8]) {
+    put_index_from(row, due, at);
+    push_key(row, key);
     row.extend_from_slice(name);
-    row
 }
 
 /// Where the rows of the index begin that are due at a time or later.
 pub fn index_from(due: Due, at: Timestamp) -> Vec<u8> {
-    let mut row = vec![Kind::Index as u8, due as u8];
+    made(|row| put_index_from(row, due, at))
+}
+
+fn put_index_from(row: &mut Vec<u8>, due: Due, at: Timestamp) {
+    row.clear();
+    row.extend_from_slice(&[Kind::Index as u8, due as u8]);
     row.extend_from_slice(&time(at));
-    row
 }
 
 /// A time whose bytes sort as it does.
@@ -165,13 +188,17 @@ pub struct Value<'a> {
 impl<'a> Value<'a> {
     /// As a row holds it.
     pub fn encode(&self) -> Vec<u8> {
-        let mut row = Vec::with_capacity(9 + self.bytes.len());
+        made(|row| self.encode_into(row))
+    }
+
+    /// Writes it in place of what is in `row`.
+    pub fn encode_into(&self, row: &mut Vec<u8>) {
+        row.clear();
         row.push(u8::from(self.written.is_some()));
         if let Some(written) = self.written {
             row.extend_from_slice(&time(written));
         }
         row.extend_from_slice(self.bytes);
-        row
     }
 
     /// Reads what [`Value::encode`] wrote.

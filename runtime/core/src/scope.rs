@@ -166,9 +166,10 @@ impl Scope {
     }
 
     /// Reads a value, its encoding byte first.
-    pub fn get(&self, state: u32, key: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-        let (rows, kept, _) = self.kept(state, key, field)?;
-        Ok(rows.value(kept, key, field, self.call.info.watermark)?)
+    pub fn get(&mut self, state: u32, key: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        self.check(state, key, field)?;
+        let watermark = self.call.info.watermark;
+        Ok(self.rows()?.value(state as usize, key, field, watermark)?.map(<[u8]>::to_vec))
     }
 
     /// Writes a value, its encoding byte first.
@@ -189,10 +190,9 @@ impl Scope {
     }
 
     fn write(&mut self, state: u32, key: &[u8], field: &[u8], value: Option<&[u8]>) -> Result<(), Refusal> {
-        let (_, kept, slot) = self.kept(state, key, field)?;
-        let kept = kept.clone();
+        let slot = self.check(state, key, field)?;
         let written = self.written(slot);
-        Ok(self.rows()?.put(&kept, key, field, value, written)?)
+        Ok(self.rows()?.put(state as usize, key, field, value, written)?)
     }
 
     /// Writes the cells that the call changed. `states` has the prefetched states in the order of a slot's cells.
@@ -214,8 +214,7 @@ impl Scope {
             }
             let written = self.written(slot as u32);
             let Some(rows) = self.state.as_deref_mut() else { break };
-            let Some(kept) = rows.kept().get(state as usize).cloned() else { break };
-            rows.put(&kept, key, b"", value, written).map_err(Fault::from)?;
+            rows.put(state as usize, key, b"", value, written).map_err(Fault::from)?;
         }
         Ok(())
     }
@@ -228,14 +227,14 @@ impl Scope {
 
     /// Fields and values of a map.
     pub fn scan(&self, state: u32, key: &[u8], range: &Range<'_>) -> Result<Blobs, Refusal> {
-        let (rows, kept, _) = self.map(state, key)?;
-        Ok(state::pairs(&rows.scan(kept, key, range, self.call.info.watermark)?))
+        let rows = self.map(state, key)?;
+        Ok(state::pairs(&rows.scan(state as usize, key, range, self.call.info.watermark)?))
     }
 
     /// Deletes the fields of a range.
     pub fn delete_range(&mut self, state: u32, key: &[u8], range: &Range<'_>) -> Result<(), Refusal> {
-        let kept = self.map(state, key)?.1.clone();
-        Ok(self.rows()?.delete_range(&kept, key, range)?)
+        self.map(state, key)?;
+        Ok(self.rows()?.delete_range(state as usize, key, range)?)
     }
 
     /// Sets a timer, or moves it.
@@ -274,11 +273,16 @@ impl Scope {
         slot.ok_or_else(|| Refusal::Violation("state and timers belong to a key of the call's records".into()))
     }
 
-    fn kept(&self, state: u32, key: &[u8], field: &[u8]) -> Result<(&State, &Kept, u32), Refusal> {
+    fn kept(&self, state: u32) -> Result<(&State, &Kept), Refusal> {
         let Some(rows) = self.state.as_deref() else { return violation("this operator keeps no state") };
-        let Some(kept) = rows.kept().get(state as usize) else {
-            return violation(format!("there is no state {state}"));
-        };
+        let kept = rows.kept().get(state as usize);
+        let kept = kept.ok_or_else(|| Refusal::Violation(format!("there is no state {state}")))?;
+        Ok((rows, kept))
+    }
+
+    /// Whether the call may read and write there. Answers the slot of the key.
+    fn check(&self, state: u32, key: &[u8], field: &[u8]) -> Result<u32, Refusal> {
+        let (_, kept) = self.kept(state)?;
         if kept.declaration.prefetch {
             return violation(format!(
                 "state `{}` is prefetched, so it is read and written in slots",
@@ -288,12 +292,13 @@ impl Scope {
         if !kept.is_map() && !field.is_empty() {
             return violation(format!("state `{}` is no map, so it has no fields", kept.declaration.name));
         }
-        Ok((rows, kept, self.slot(key)?))
+        self.slot(key)
     }
 
-    fn map(&self, state: u32, key: &[u8]) -> Result<(&State, &Kept, u32), Refusal> {
-        let found = self.kept(state, key, b"")?;
-        if found.1.is_map() { Ok(found) } else { violation(format!("state {state} is no map")) }
+    fn map(&self, state: u32, key: &[u8]) -> Result<&State, Refusal> {
+        self.check(state, key, b"")?;
+        let (rows, kept) = self.kept(state)?;
+        if kept.is_map() { Ok(rows) } else { violation(format!("state {state} is no map")) }
     }
 }
 

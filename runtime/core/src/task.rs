@@ -191,7 +191,7 @@ impl Task {
     pub(crate) fn distrust(&mut self) {
         for (_, state) in self.states() {
             // A store that cannot even be emptied is found out when it is opened.
-            let _ = state.store().clear();
+            let _ = state.wipe();
         }
     }
 

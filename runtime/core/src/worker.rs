@@ -18,6 +18,7 @@ use crate::recovery::{self, Restored, World};
 use crate::row::{self, Kind, META};
 use crate::scope::Measurement;
 use crate::stage::Stage;
+use crate::state::State;
 use crate::task::memory::Local;
 use crate::task::turn::Effects;
 use crate::task::{Dropped, Task, Turned};
@@ -178,13 +179,21 @@ impl Worker {
             self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored });
             self.tasks.insert(id, task);
         }
+        self.share();
         Ok(())
+    }
+
+    /// Divides the room for committed rows among all that keep some.
+    fn share(&mut self) {
+        let states = self.tasks.values_mut().flat_map(Task::states).count().max(1);
+        let each = if self.ports.stores.are_in_memory() { 0 } else { self.terms.memory.rows / states };
+        self.tasks.values_mut().flat_map(Task::states).for_each(|(_, state)| state.bound(each));
     }
 
     /// Lets go of tasks: what they did is committed first, or lost.
     pub fn release(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
         self.seal(now)?;
-        let released = self.disown(ids);
+        let released = self.write_behind(ids).and_then(|()| self.disown(ids));
         self.recover(released, now)?;
         for id in ids {
             self.held.remove(id);
@@ -192,6 +201,21 @@ impl Worker {
             self.ports.source.unassign(*id)?;
         }
         self.renew();
+        Ok(())
+    }
+
+    /// Brings the stores of tasks up to date, so that a start where they are reads nothing anew.
+    fn write_behind(&mut self, ids: &[TaskId]) -> Result<(), Fault> {
+        for step in [State::flush, State::sync] {
+            for id in ids {
+                let Some(task) = self.tasks.get_mut(id) else { continue };
+                let written = task.states().try_for_each(|(_, state)| step(state));
+                if let Err(error) = written {
+                    task.distrust();
+                    return Err(error.into());
+                }
+            }
+        }
         Ok(())
     }
 
@@ -349,7 +373,7 @@ impl Worker {
         self.recover(committed, now)
     }
 
-    fn commit(&mut self, _now: Timestamp) -> Result<(), Fault> {
+    fn commit(&mut self, now: Timestamp) -> Result<(), Fault> {
         let Some(open) = self.open else { return Ok(()) };
         if self.terms.guarantee == Guarantee::AtLeastOnce {
             // A timer that is gone from the changelog will not fire again: what it caused must be in the log before.
@@ -362,7 +386,7 @@ impl Worker {
         self.aborts = 0;
         for Sealed { task, lease, .. } in &sealed {
             if self.ports.tasks.lease(*task) == Some(*lease) {
-                self.apply(*task, &written)?;
+                self.apply(*task, &written, now)?;
             } else {
                 self.held.remove(task);
                 self.tasks.remove(task);
@@ -384,7 +408,7 @@ impl Worker {
             let home = stage.home().map(|(node, _)| node);
             for (node, state) in task.states() {
                 let Some(changelog) = stage.nodes[node].changelog else { continue };
-                for (row, value) in state.overlay().iter().filter(|(row, _)| row::kind(row) != Some(Kind::Index)) {
+                for (row, value, _) in state.overlay().iter().filter(|(row, ..)| row::kind(row) != Some(Kind::Index)) {
                     self.ports.sink.change(changelog, partition, row, value)?;
                 }
                 if home == Some(node) || !state.overlay().is_empty() {
@@ -396,11 +420,12 @@ impl Worker {
         Ok(sealed)
     }
 
-    /// Moves what a committed epoch wrote to the task's stores.
-    fn apply(&mut self, id: TaskId, written: &[Written]) -> Result<(), Fault> {
+    /// Moves what a committed epoch wrote to the task's committed rows, and those behind to its stores when it is time.
+    fn apply(&mut self, id: TaskId, written: &[Written], now: Timestamp) -> Result<(), Fault> {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let stage = task.stage().clone();
         let (meta, epoch) = (task.meta(self.terms.revision), task.epoch().next());
+        let lag = self.terms.memory.lag;
         let mut failed = None;
         for (node, state) in task.states() {
             let changelog = stage.nodes[node].changelog;
@@ -408,8 +433,10 @@ impl Worker {
             let (Some(next), Some(changelog)) = (next, changelog) else { continue };
             let identity = self.ports.changelog.identity(changelog)?;
             let local = Local { identity, next: next.next, epoch: Some(epoch) }.encode();
-            let more = [(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))];
-            failed = failed.or(state.apply(more).err());
+            state.apply(vec![(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))], now);
+            if state.is_due(lag, now) {
+                failed = failed.or(state.flush().err());
+            }
         }
         if let Some(error) = failed {
             task.distrust();

@@ -13,7 +13,7 @@ use super::backend::{Backend, Membership, Site, TopicKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::{Changelog, Kind, Log, Server, Sink, Source, Stops, Tasks};
-use crate::store::{memory, sled};
+use crate::store::{CACHE, fjall, memory, sled};
 use crate::topology::Topology;
 
 /// Bytes of a record: what fits into a topic of Kafka with its defaults, so that the same pipeline runs there.
@@ -24,9 +24,11 @@ pub(super) const LARGEST_RECORD: usize = 1_000_000;
 pub enum StoreKind {
     /// In memory; read from the changelogs at every start
     Memory,
-    /// In a sled database in the data directory
+    /// In a sled database in the data directory, for up to about two million keys
     #[default]
     Sled,
+    /// In a fjall database in the data directory, for more
+    Fjall,
 }
 
 /// The stores of this process.
@@ -34,8 +36,10 @@ pub enum StoreKind {
 pub enum StoreBackend {
     /// In memory.
     Memory,
-    /// In a database.
+    /// In a database of sled's.
     Sled(Box<sled::Database>),
+    /// In one of fjall's.
+    Fjall(fjall::Database),
 }
 
 impl StoreBackend {
@@ -44,11 +48,14 @@ impl StoreBackend {
         match kind {
             StoreKind::Memory => Ok(Self::Memory),
             StoreKind::Sled => {
-                let (database, removed) = sled::Database::open(&dir.store(), sled::CACHE)?;
-                if let Some(reason) = removed {
-                    warn!(reason, "the store was damaged and was removed: its rows are read from the changelogs");
-                }
+                let (database, removed) = sled::Database::open(&dir.store(), CACHE)?;
+                tell(removed);
                 Ok(Self::Sled(Box::new(database)))
+            }
+            StoreKind::Fjall => {
+                let (database, removed) = fjall::Database::open(&dir.store(), CACHE)?;
+                tell(removed);
+                Ok(Self::Fjall(database))
             }
         }
     }
@@ -58,7 +65,14 @@ impl StoreBackend {
         match self {
             Self::Memory => Box::new(memory::Stores::new(topology.clone())),
             Self::Sled(database) => Box::new(database.stores(topology.clone())),
+            Self::Fjall(database) => Box::new(database.stores(topology.clone())),
         }
+    }
+}
+
+fn tell(removed: Option<String>) {
+    if let Some(reason) = removed {
+        warn!(reason, "the store was damaged and was removed: its rows are read from the changelogs");
     }
 }
 

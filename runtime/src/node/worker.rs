@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tracing::{debug, error, info, warn};
-use wasmill_core::commit::{Bounds, Terms};
+use wasmill_core::commit::{Bounds, Memory, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, TaskId, Timestamp};
 use wasmill_core::task::{Dropped, Task};
@@ -163,7 +163,8 @@ pub fn now() -> Timestamp {
 fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut dyn FnMut(&mut Status))) -> Result<()> {
     let ports = job.site.ports(worker)?;
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators()?);
-    let terms = Terms { bounds: job.bounds, revision: job.assembly.shape(), guarantee: job.site.guarantee() };
+    let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
+    let terms = Terms { bounds: job.bounds, memory: Memory::default(), revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
     let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
     loop {

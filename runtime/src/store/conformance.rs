@@ -1,13 +1,13 @@
-//! What every store does, and what sled's does when its files are damaged.
+//! What every store does, and what those on disk do when their files are damaged.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, thread};
 
-use wasmill_core::port::{ChangelogId, Store, Stores, Write};
+use wasmill_core::port::{ChangelogId, Store, StoreError, Stores, Write};
 use wasmill_core::record::{Partition, TaskId};
 
-use super::{memory, sled};
+use super::{fjall, memory, sled};
 use crate::topology::Topology;
 
 const CACHE: usize = 8 << 20;
@@ -20,16 +20,33 @@ fn task(partition: u32) -> TaskId {
     TaskId { stage: 0, partition: Partition(partition) }
 }
 
-fn sled_in(dir: &Path) -> (sled::Stores, Option<String>) {
-    let (database, removed) = sled::Database::open(dir, CACHE).unwrap();
-    (database.stores(topology()), removed)
+/// The stores of two workers that share a database.
+type Pair = [Box<dyn Stores + Send>; 2];
+
+/// Opens the stores of a directory, and says why they were emptied if they were.
+type Open = fn(&Path) -> Result<(Pair, Option<String>), StoreError>;
+
+fn sled(dir: &Path) -> Result<(Pair, Option<String>), StoreError> {
+    let (database, removed) = sled::Database::open(dir, CACHE)?;
+    Ok(([(); 2].map(|()| Box::new(database.stores(topology())) as Box<_>), removed))
 }
+
+fn fjall(dir: &Path) -> Result<(Pair, Option<String>), StoreError> {
+    let (database, removed) = fjall::Database::open(dir, CACHE)?;
+    Ok(([(); 2].map(|()| Box::new(database.stores(topology())) as Box<_>), removed))
+}
+
+/// The backends on disk, by the names of their directories.
+const ON_DISK: [(&str, Open); 2] = [("sled", sled), ("fjall", fjall)];
 
 /// Runs a check on every backend.
 fn on_each(check: impl Fn(&mut dyn Stores)) {
     check(&mut memory::Stores::new(topology()));
-    let dir = tempfile::tempdir().unwrap();
-    check(&mut sled_in(dir.path()).0);
+    for (_, open) in ON_DISK {
+        let dir = tempfile::tempdir().unwrap();
+        let ([mut stores, _], _) = open(dir.path()).unwrap();
+        check(&mut *stores);
+    }
 }
 
 fn put(row: &str, value: &str) -> Write {
@@ -61,10 +78,10 @@ fn a_row_is_read_as_it_was_written() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
         assert_eq!(store.get(b"a").unwrap(), None);
-        store.apply(vec![put("a", "1"), put("b", ""), delete("never there")]).unwrap();
+        store.apply(&[put("a", "1"), put("b", ""), delete("never there")]).unwrap();
         assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
         assert_eq!(store.get(b"b").unwrap(), Some(Vec::new()));
-        store.apply(vec![put("a", "2"), delete("b")]).unwrap();
+        store.apply(&[put("a", "2"), delete("b")]).unwrap();
         assert_eq!(store.get(b"a").unwrap(), Some(b"2".to_vec()));
         assert_eq!(store.get(b"b").unwrap(), None);
     });
@@ -74,9 +91,7 @@ fn a_row_is_read_as_it_was_written() {
 fn the_last_write_of_a_row_in_a_batch_counts() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        store
-            .apply(vec![put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")])
-            .unwrap();
+        store.apply(&[put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")]).unwrap();
         assert_eq!(rows(&*store, "", 9), [("b".into(), "3".into())]);
     });
 }
@@ -85,7 +100,7 @@ fn the_last_write_of_a_row_in_a_batch_counts() {
 fn rows_are_scanned_in_the_order_of_their_bytes() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        store.apply(vec![put("b", ""), put("", ""), put("aa", ""), put("a", ""), put("c", "")]).unwrap();
+        store.apply(&[put("b", ""), put("", ""), put("aa", ""), put("a", ""), put("c", "")]).unwrap();
         #[rustfmt::skip]
         let table = [
             ("",  9, " a aa b c"),
@@ -105,7 +120,7 @@ fn stores_are_apart_and_open_again_with_their_rows() {
     on_each(|stores| {
         for (partition, changelog) in [(0, 0), (1, 0), (0, 1)] {
             let mut store = stores.open(task(partition), ChangelogId(changelog)).unwrap();
-            store.apply(vec![put("at", &format!("{partition} {changelog}"))]).unwrap();
+            store.apply(&[put("at", &format!("{partition} {changelog}"))]).unwrap();
         }
         for (partition, changelog) in [(0, 0), (1, 0), (0, 1)] {
             let store = stores.open(task(partition), ChangelogId(changelog)).unwrap();
@@ -119,18 +134,19 @@ fn stores_are_apart_and_open_again_with_their_rows() {
 fn a_cleared_store_is_empty_and_can_be_filled_again() {
     on_each(|stores| {
         let mut other = stores.open(task(1), ChangelogId(0)).unwrap();
-        other.apply(vec![put("kept", "")]).unwrap();
+        other.apply(&[put("kept", "")]).unwrap();
         for round in 0..4 {
             let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-            store.apply((0..3000).map(|row| put(&format!("{round} {row:04}"), "x")).collect()).unwrap();
+            store.apply(&(0..3000).map(|row| put(&format!("{round} {row:04}"), "x")).collect::<Vec<_>>()).unwrap();
             assert_eq!(rows(&*store, "", 9999).len(), 3000);
             store.clear().unwrap();
             assert_eq!(names(&*store, "", 9), "");
             assert_eq!(store.get(b"0 0000").unwrap(), None);
-            store.apply(vec![put("new", "")]).unwrap();
+            store.apply(&[put("new", "")]).unwrap();
+            drop(store);
             let mut again = stores.open(task(0), ChangelogId(0)).unwrap();
             assert_eq!(names(&*again, "", 9), "new");
-            again.apply(vec![delete("new")]).unwrap();
+            again.apply(&[delete("new")]).unwrap();
         }
         assert_eq!(names(&*other, "", 9), "kept");
     });
@@ -138,35 +154,57 @@ fn a_cleared_store_is_empty_and_can_be_filled_again() {
 
 #[test]
 fn workers_share_a_database() {
-    let dir = tempfile::tempdir().unwrap();
-    let (stores, _) = sled_in(dir.path());
-    let workers = [0, 1].map(|worker| {
-        let mut stores = stores.clone();
-        thread::spawn(move || {
-            let mut store = stores.open(task(worker), ChangelogId(0)).unwrap();
-            for batch in 0..50 {
-                store.apply((0..100).map(|row| put(&format!("{batch:02} {row:02}"), "x")).collect()).unwrap();
-            }
-            rows(&*store, "", 9999).len()
-        })
+    for (_, open) in ON_DISK {
+        let dir = tempfile::tempdir().unwrap();
+        let (pair, _) = open(dir.path()).unwrap();
+        let mut number = 0..;
+        let workers = pair.map(|mut stores| {
+            let task = task(number.next().unwrap());
+            thread::spawn(move || {
+                let mut store = stores.open(task, ChangelogId(0)).unwrap();
+                for batch in 0..50 {
+                    let writes: Vec<_> = (0..100).map(|row| put(&format!("{batch:02} {row:02}"), "x")).collect();
+                    store.apply(&writes).unwrap();
+                }
+                rows(&*store, "", 9999).len()
+            })
+        });
+        assert_eq!(workers.map(|worker| worker.join().unwrap()), [5000, 5000]);
+    }
+}
+
+#[test]
+fn what_is_on_its_way_is_read_like_what_is_there() {
+    on_each(|stores| {
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        for round in 0..200 {
+            let new = format!("{round:03}");
+            store.apply(&[put(&new, "new"), put("same", &new), delete(&format!("{:03}", round - 2))]).unwrap();
+            assert_eq!(store.get(new.as_bytes()).unwrap(), Some(b"new".to_vec()));
+            assert_eq!(store.get(b"same").unwrap(), Some(new.clone().into_bytes()));
+            let there: Vec<_> = (0.max(round - 1)..=round).map(|row| format!("{row:03}")).collect();
+            assert_eq!(names(&*store, "", 9), format!("{} same", there.join(" ")));
+            assert_eq!(names(&*store, "", 1), there[0]);
+        }
     });
-    assert_eq!(workers.map(|worker| worker.join().unwrap()), [5000, 5000]);
 }
 
 #[test]
 fn a_store_on_disk_has_its_rows_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut stores, removed) = sled_in(dir.path());
-    assert_eq!(removed, None);
-    let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-    store.apply(vec![put("dropped", "")]).unwrap();
-    store.clear().unwrap();
-    store.apply(vec![put("a", "1"), put("b", "2")]).unwrap();
-    drop((stores, store));
-    let (mut stores, removed) = sled_in(dir.path());
-    assert_eq!(removed, None);
-    let store = stores.open(task(0), ChangelogId(0)).unwrap();
-    assert_eq!(rows(&*store, "", 9), [("a".into(), "1".into()), ("b".into(), "2".into())]);
+    for (_, open) in ON_DISK {
+        let dir = tempfile::tempdir().unwrap();
+        let ([mut stores, second], removed) = open(dir.path()).unwrap();
+        assert_eq!(removed, None);
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        store.apply(&[put("dropped", "")]).unwrap();
+        store.clear().unwrap();
+        store.apply(&[put("a", "1"), put("b", "2")]).unwrap();
+        drop((stores, second, store));
+        let ([mut stores, _], removed) = open(dir.path()).unwrap();
+        assert_eq!(removed, None);
+        let store = stores.open(task(0), ChangelogId(0)).unwrap();
+        assert_eq!(rows(&*store, "", 9), [("a".into(), "1".into()), ("b".into(), "2".into())]);
+    }
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -190,10 +228,9 @@ fn damages(bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Opens a store whose files are damaged, and uses it as a worker does: what fails is cleared, or opened anew.
-fn use_damaged(dir: &Path) {
+fn use_damaged(dir: &Path, open: Open) {
     for _ in 0..3 {
-        let Ok((database, _)) = sled::Database::open(dir, CACHE) else { panic!("a damaged store was not removed") };
-        let mut stores = database.stores(topology());
+        let Ok(([mut stores, _], _)) = open(dir) else { panic!("a damaged store was not removed") };
         let Ok(mut store) = stores.open(task(0), ChangelogId(0)) else { continue };
         let mut count = 0;
         let read = store.scan(b"", &mut |_, _| {
@@ -204,7 +241,8 @@ fn use_damaged(dir: &Path) {
             continue;
         }
         assert!(count == 0 || read.is_err() || count == 5000, "{count} of 5000 rows and no error");
-        if store.apply(vec![put("new", "1")]).is_ok() && store.get(b"new") == Ok(Some(b"1".to_vec())) {
+        let written = store.apply(&[put("new", "1")]).and_then(|()| store.sync());
+        if written.is_ok() && store.get(b"new") == Ok(Some(b"1".to_vec())) {
             return;
         }
     }
@@ -213,34 +251,39 @@ fn use_damaged(dir: &Path) {
 
 #[test]
 fn a_damaged_store_becomes_an_empty_one() {
-    let whole = tempfile::tempdir().unwrap();
-    let (mut stores, _) = sled_in(whole.path());
-    let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-    let value = "value ".repeat(20);
-    store.apply((0..5000).map(|row| put(&format!("row {row:05}"), &value)).collect()).unwrap();
-    drop((stores, store));
-    let originals: Vec<_> =
-        files(whole.path()).into_iter().filter(|file| fs::metadata(file).unwrap().len() > 0).collect();
-    assert!(!originals.is_empty());
-    for original in &originals {
-        for damaged in damages(&fs::read(original).unwrap()) {
-            let dir = tempfile::tempdir().unwrap();
-            for file in files(whole.path()) {
-                let copy = dir.path().join(file.strip_prefix(whole.path()).unwrap());
-                fs::create_dir_all(copy.parent().unwrap()).unwrap();
-                fs::copy(&file, copy).unwrap();
+    for (_, open) in ON_DISK {
+        let whole = tempfile::tempdir().unwrap();
+        let ([mut stores, second], _) = open(whole.path()).unwrap();
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        let value = "value ".repeat(20);
+        store.apply(&(0..5000).map(|row| put(&format!("row {row:05}"), &value)).collect::<Vec<_>>()).unwrap();
+        store.sync().unwrap();
+        drop((stores, second, store));
+        let originals: Vec<_> =
+            files(whole.path()).into_iter().filter(|file| fs::metadata(file).unwrap().len() > 0).collect();
+        assert!(!originals.is_empty());
+        for original in &originals {
+            for damaged in damages(&fs::read(original).unwrap()) {
+                let dir = tempfile::tempdir().unwrap();
+                for file in files(whole.path()) {
+                    let copy = dir.path().join(file.strip_prefix(whole.path()).unwrap());
+                    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                    fs::copy(&file, copy).unwrap();
+                }
+                fs::write(dir.path().join(original.strip_prefix(whole.path()).unwrap()), damaged).unwrap();
+                use_damaged(dir.path(), open);
             }
-            fs::write(dir.path().join(original.strip_prefix(whole.path()).unwrap()), damaged).unwrap();
-            use_damaged(dir.path());
         }
     }
 }
 
 #[test]
 fn what_was_there_is_told_when_it_is_removed() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir_all(dir.path().join("sled")).unwrap();
-    fs::write(dir.path().join("damaged"), "read a row: bad checksum").unwrap();
-    assert_eq!(sled_in(dir.path()).1, Some("read a row: bad checksum".into()));
-    assert_eq!(sled_in(dir.path()).1, None);
+    for (name, open) in ON_DISK {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+        fs::write(dir.path().join(format!("{name}.damaged")), "read a row: bad checksum").unwrap();
+        assert_eq!(open(dir.path()).unwrap().1, Some("read a row: bad checksum".into()));
+        assert_eq!(open(dir.path()).unwrap().1, None);
+    }
 }

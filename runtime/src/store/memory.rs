@@ -30,6 +30,10 @@ impl port::Stores for Stores {
         let name = super::name(&self.topology, task, changelog)?;
         Ok(Box::new(Store(Arc::clone(lock(&self.stores).entry(name).or_default()))))
     }
+
+    fn are_in_memory(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -50,12 +54,12 @@ impl port::Store for Store {
         Ok(())
     }
 
-    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         let mut rows = lock(&self.0);
         for (row, value) in writes {
             match value {
-                Some(value) => rows.insert(row, value),
-                None => rows.remove(&row),
+                Some(value) => rows.insert(row.clone(), value.clone()),
+                None => rows.remove(row),
             };
         }
         Ok(())

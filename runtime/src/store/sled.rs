@@ -4,7 +4,7 @@
 //! <directory>/sled/     the database; its default tree says which generations count:
 //!     "G" name          → u32 big-endian, the generation of the rows of that name
 //!     "D" tree          → nothing: a tree of an earlier generation, to be emptied
-//! <directory>/damaged   made when a tree failed: the database is removed at the next open
+//! <directory>/sled.damaged   made when a tree failed: the database is removed at the next open
 //! ```
 //!
 //! What sled 1.0.0-alpha.124 is spared, each found by measurement: single removals and swaps (they can deadlock, so
@@ -13,23 +13,20 @@
 
 mod opener;
 
-use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::{fmt, fs};
 
 use wasmill_core::port::{self, ChangelogId, StoreError, Write};
 use wasmill_core::record::TaskId;
 
-use super::panic_message;
+use super::behind::Writer;
+use super::directory::{Directory, Refused};
 use crate::topology::Topology;
-
-/// Bytes of cache that a database gets unless the node says otherwise.
-pub const CACHE: usize = 64 << 20;
 
 const FANOUT: usize = 256;
 const FLUSH_EVERY_MS: usize = 1000;
@@ -42,7 +39,8 @@ type Tree = ::sled::Tree<FANOUT>;
 /// and the last store of it are dropped.
 #[derive(Clone)]
 pub struct Database {
-    // Dropped first: its thread has a handle on the database.
+    // Dropped first: their threads have handles on the database.
+    writer: Writer,
     cleaner: Arc<Mutex<Cleaner>>,
     disk: Disk,
 }
@@ -51,36 +49,19 @@ pub struct Database {
 #[derive(Clone)]
 struct Disk {
     database: ::sled::Db<FANOUT>,
-    directory: PathBuf,
+    directory: Directory,
     /// Held while generations change.
     generations: Arc<Mutex<()>>,
 }
 
 impl Database {
-    /// Opens the database in a directory, which is made if there is none. One that cannot be opened, or of which a tree
-    /// failed before, is removed, and an empty one is opened in its place: the second answer says why.
+    /// Opens the database in a directory, with so many bytes of cache. One that is damaged is removed, and an empty one
+    /// is opened in its place: the second answer says why.
     pub fn open(directory: &Path, cache: usize) -> Result<(Self, Option<String>), StoreError> {
-        let failed = |doing: &str, error: io::Error| StoreError(format!("{doing} {}: {error}", directory.display()));
-        fs::create_dir_all(directory).map_err(|error| failed("make the store", error))?;
-        let marker = damaged(directory);
-        let (path, mut removed) = (directory.join("sled"), None);
-        if let Ok(reason) = fs::read_to_string(&marker) {
-            removed = Some(reason);
-            remove(&path).map_err(|error| failed("remove the damaged store", error))?;
-            fs::remove_file(&marker).map_err(|error| failed("remove the mark of the damaged store", error))?;
-        }
-        let database = match open(&path, cache) {
-            Ok(database) => database,
-            Err(Refused::System(error)) => return Err(failed("open the store", error)),
-            Err(Refused::Damaged(reason)) => {
-                remove(&path).map_err(|error| failed("remove the damaged store", error))?;
-                removed = Some(reason);
-                open(&path, cache).map_err(|error| StoreError(format!("open a new store: {error:?}")))?
-            }
-        };
-        let disk = Disk { database, directory: directory.to_path_buf(), generations: Arc::default() };
+        let (directory, database, removed) = Directory::open(directory, "sled", |path| open(path, cache))?;
+        let disk = Disk { database, directory, generations: Arc::default() };
         let cleaner = Cleaner::start(disk.clone())?;
-        Ok((Self { cleaner: Arc::new(Mutex::new(cleaner)), disk }, removed))
+        Ok((Self { writer: Writer::start()?, cleaner: Arc::new(Mutex::new(cleaner)), disk }, removed))
     }
 
     /// The stores of the operators that the plan names.
@@ -95,53 +76,18 @@ impl fmt::Debug for Database {
     }
 }
 
-#[derive(Debug)]
-enum Refused {
-    /// The system does not let us have it.
-    System(io::Error),
-    /// What is there cannot be read.
-    Damaged(String),
-}
-
 fn open(path: &Path, cache: usize) -> Result<::sled::Db<FANOUT>, Refused> {
     let config = ::sled::Config::new()
         .path(path)
         .cache_capacity_bytes(cache)
         .flush_every_ms(Some(FLUSH_EVERY_MS))
         .zstd_compression_level(COMPRESSION);
-    opener::run(move || config.open::<FANOUT>()).map_err(Refused::Damaged)?.map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::StorageFull
-        | ErrorKind::QuotaExceeded
-        | ErrorKind::WouldBlock => Refused::System(error),
-        _ => Refused::Damaged(error.to_string()),
-    })
-}
-
-fn damaged(directory: &Path) -> PathBuf {
-    directory.join("damaged")
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    opener::run(move || config.open::<FANOUT>()).map_err(Refused::Damaged)?.map_err(|error| Refused::by(&error))
 }
 
 impl Disk {
-    /// Calls sled. What fails is marked, so that the next open starts empty.
     fn call<T>(&self, doing: &str, run: impl FnOnce() -> io::Result<T>) -> Result<T, StoreError> {
-        let reason = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic_message(&*panic),
-        };
-        let reason = format!("{doing} in the store {}: {reason}", self.directory.display());
-        // Without the mark the damage is found again, later.
-        let _ = fs::write(damaged(&self.directory), &reason);
-        Err(StoreError(reason))
+        self.directory.call(doing, run)
     }
 
     fn generation(&self, name: &str) -> Result<u32, StoreError> {
@@ -268,16 +214,18 @@ pub struct Stores {
 impl port::Stores for Stores {
     fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn port::Store>, StoreError> {
         let name = super::name(&self.topology, task, changelog)?;
-        let disk = &self.database.disk;
+        let Database { writer, cleaner, disk } = self.database.clone();
         let tree = disk.tree(&name, disk.generation(&name)?)?;
-        Ok(Box::new(Store { tree, name, database: self.database.clone() }))
+        Ok(Box::new(writer.behind(Store { tree, name, cleaner, disk })))
     }
 }
 
+#[derive(Clone)]
 struct Store {
     tree: Tree,
     name: String,
-    database: Database,
+    cleaner: Arc<Mutex<Cleaner>>,
+    disk: Disk,
 }
 
 impl fmt::Debug for Store {
@@ -288,12 +236,12 @@ impl fmt::Debug for Store {
 
 impl port::Store for Store {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.database.disk.call("read a row", || self.tree.get(row))?;
+        let value = self.disk.call("read a row", || self.tree.get(row))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        let disk = &self.database.disk;
+        let disk = &self.disk;
         let mut rows = disk.call("scan rows", || Ok(self.tree.range(from..)))?;
         while let Some((row, value)) = disk.call("scan rows", || rows.next().transpose())? {
             if !visit(&row, &value) {
@@ -303,21 +251,21 @@ impl port::Store for Store {
         Ok(())
     }
 
-    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         let mut batch = ::sled::Batch::default();
         for (row, value) in writes {
             match value {
-                Some(value) => batch.insert(row, value),
-                None => batch.remove(row),
+                Some(value) => batch.insert(row.as_slice(), value.as_slice()),
+                None => batch.remove(row.as_slice()),
             }
         }
-        self.database.disk.call("write rows", || self.tree.apply_batch(batch))
+        self.disk.call("write rows", || self.tree.apply_batch(batch))
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        let (tree, old) = self.database.disk.next_generation(&self.name)?;
+        let (tree, old) = self.disk.next_generation(&self.name)?;
         self.tree = tree;
-        let cleaner = self.database.cleaner.lock().unwrap_or_else(PoisonError::into_inner);
+        let cleaner = self.cleaner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(trees) = &cleaner.trees {
             let _ = trees.send(old);
         }

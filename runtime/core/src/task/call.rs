@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Blobs};
 use crate::flow::Flow;
-use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Origin, Outcome, Role, Slots};
+use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Operator, Origin, Outcome, Role, Slots};
+use crate::record::Timestamp;
 use crate::scope::{Armed, Scope};
 use crate::slots::Keys;
 use crate::stage::OnError;
@@ -151,7 +152,7 @@ impl Turn<'_> {
     fn scope(&mut self, node: usize, input: u32, given: &Given, outputs: Vec<Flow>) -> Result<Scope, Stop> {
         let first = given.origins.first().copied().unwrap_or(NO_ORIGIN);
         let watermark = match given.entry {
-            Entry::Process => crate::record::Timestamp(self.segment.place(first).1),
+            Entry::Process => Timestamp(self.segment.place(first).1),
             Entry::Timers(_) => self.segment.after,
         };
         let (offsets, watermarks) = given.origins.iter().map(|&origin| self.segment.place(origin)).unzip();
@@ -162,8 +163,8 @@ impl Turn<'_> {
             watermark,
             processing_time: self.memory.clock,
         };
-        let (keys, slots) = match self.states[node].as_deref() {
-            Some(state) => self.prefetch(node, state, given, watermark)?,
+        let (keys, slots) = match self.states[node].as_deref_mut() {
+            Some(state) => prefetch(self.operators[node].as_ref(), state, given, watermark)?,
             None => (Keys::default(), Slots::default()),
         };
         let topic = self.stage.inputs.get(self.segment.input).map(|input| input.topic.clone()).unwrap_or_default();
@@ -171,26 +172,6 @@ impl Turn<'_> {
         let call = Call { entry: given.entry, info, records: given.records.clone(), slots, origin };
         let state = self.states[node].take();
         Ok(Scope::new(call, given.origins.clone(), keys, state, outputs, self.stage.nodes[node].limits))
-    }
-
-    fn prefetch(
-        &self,
-        node: usize,
-        state: &State,
-        given: &Given,
-        watermark: crate::record::Timestamp,
-    ) -> Result<(Keys, Slots), Stop> {
-        let keys = Keys::of(&given.records);
-        let mut values = Blobs::default();
-        for slot in keys.slots() {
-            let key = given.records.get(slot.first as usize).and_then(|record| record.key).unwrap_or_default();
-            for index in self.operators[node].declaration().prefetched() {
-                let kept = &state.kept()[index as usize];
-                values.push(state.value(kept, key, b"", watermark)?.as_deref());
-            }
-        }
-        let slots = Slots { slot_of: keys.slot_of().to_vec(), values };
-        Ok((keys, slots))
     }
 
     /// A timer that is due before the last record of the turn must fire before that record: the turn is made shorter.
@@ -260,13 +241,32 @@ impl Turn<'_> {
     }
 }
 
+/// Reads what a call gets in slots.
+fn prefetch(
+    operator: &dyn Operator,
+    state: &mut State,
+    given: &Given,
+    watermark: Timestamp,
+) -> Result<(Keys, Slots), Stop> {
+    let keys = Keys::of(&given.records);
+    let mut values = Blobs::default();
+    for slot in keys.slots() {
+        let key = given.records.get(slot.first as usize).and_then(|record| record.key).unwrap_or_default();
+        for index in operator.declaration().prefetched() {
+            values.push(state.value(index as usize, key, b"", watermark)?);
+        }
+    }
+    let slots = Slots { slot_of: keys.slot_of().to_vec(), values };
+    Ok((keys, slots))
+}
+
 type Left = (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<crate::scope::Measurement>);
 
 /// Writes the cells that a call changed, and takes its scope apart.
 fn finish(
     scope: Box<Scope>,
     result: Result<Outcome, CallError>,
-    operator: &dyn crate::operator::Operator,
+    operator: &dyn Operator,
 ) -> (Result<Vec<Failure>, CallError>, Left) {
     let mut scope = *scope;
     let result = result.and_then(|outcome| {

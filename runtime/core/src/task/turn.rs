@@ -9,7 +9,7 @@ use crate::flow::{Chunk, Flow};
 use crate::operator::{Domain, Operator};
 use crate::port::{Fault, Target};
 use crate::record::{TaskId, Timestamp};
-use crate::row::{self, Due};
+use crate::row::Due;
 use crate::scope::Measurement;
 use crate::stage::{Edge, Stage};
 use crate::state::{Fired, State};
@@ -195,8 +195,7 @@ impl Turn<'_> {
                 break;
             }
             taken += 1;
-            let set = state.read(&row::timer(domain, &fired.key, &fired.name))?;
-            if set.and_then(|at| row::parse_time(&at)) != Some(fired.at) {
+            if state.timer(domain, &fired.key, &fired.name)? != Some(fired.at) {
                 continue;
             }
             state.take_timer(domain, fired);

@@ -16,14 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_core::batch::Headers;
-use wasmill_core::commit::{Bounds, Guarantee, Terms};
+use wasmill_core::cache::Lag;
+use wasmill_core::commit::{Bounds, Guarantee, Memory, Terms};
 use wasmill_core::operator::Operator;
 use wasmill_core::port::ChangelogId;
 use wasmill_core::record::{Partition, TaskId, Timestamp};
 use wasmill_core::row;
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
-use wasmill_core::task::memory::{Local, Memory};
+use wasmill_core::task::memory::{self, Local};
 use wasmill_core::worker::Worker;
 
 use crate::model::Expected;
@@ -101,7 +102,9 @@ fn live(world: &Shared, now: &mut i64) -> bool {
         Delivery::Together => Guarantee::ExactlyOnce,
         _ => Guarantee::AtLeastOnce,
     };
-    let terms = Terms { bounds, revision: 1, guarantee };
+    // Stores lag by up to two epochs, and rows are read from them again.
+    let memory = Memory { rows: 2_000, lag: Lag { changes: 30, age: Duration::from_millis(250) } };
+    let terms = Terms { bounds, memory, revision: 1, guarantee };
     let mut worker = Worker::new(world::ports(world), stages(), operators, terms);
     if worker.acquire(&tasks(), Timestamp(*now)).is_err() {
         return false;
@@ -113,7 +116,7 @@ fn live(world: &Shared, now: &mut i64) -> bool {
         let ended = worker.ends().all(|(_, _, end)| end.is_some());
         quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
         if quiet > 1 {
-            return true;
+            return worker.release(&tasks(), Timestamp(*now)).is_ok();
         }
     }
     panic!("no end");
@@ -166,7 +169,7 @@ fn check_rest(world: &World) {
                 None => replay.remove(row),
             };
         }
-        let (epoch, _, memory) = Memory::decode(&replay[&row::META[..]]).unwrap();
+        let (epoch, _, memory) = memory::Memory::decode(&replay[&row::META[..]]).unwrap();
         let row = &world.rows[&task];
         match row.guarantee {
             Guarantee::ExactlyOnce => assert_eq!(epoch, row.epoch),

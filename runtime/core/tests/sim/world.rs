@@ -429,13 +429,13 @@ impl Store for Disk {
         Ok(())
     }
 
-    fn apply(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         stored(&self.world, "apply", |world| {
             let rows = world.stores.entry(self.at).or_default();
             for (row, value) in writes {
                 match value {
-                    Some(value) => rows.insert(row, value),
-                    None => rows.remove(&row),
+                    Some(value) => rows.insert(row.clone(), value.clone()),
+                    None => rows.remove(row),
                 };
             }
         })

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::panic_message;
+use crate::store::panic_message;
 
 const NAME: &str = "store-open";
 

@@ -1,0 +1,144 @@
+//! Committed rows in memory, over those of the store.
+//!
+//! Rows that the store does not have yet are written behind, in one sorted batch that carries its place in the
+//! changelog: nothing is lost by lagging, since the changelog has them. Rows that it has are dropped, the longest
+//! unread first, when they take too much room: those read lately are young, and the old ones go when the young have
+//! filled their share.
+
+use crate::overlay::Overlay;
+use crate::port::{Store, StoreError, Write};
+use crate::record::Timestamp;
+use crate::table::{Found, Table};
+
+/// Shares of the budget that dirty, young and old rows have, each one of so many.
+const SHARES: usize = 3;
+
+/// Committed rows of one operator of one task.
+#[derive(Debug, Default)]
+pub struct Cache {
+    dirty: Table,
+    young: Table,
+    old: Table,
+    budget: usize,
+    /// What goes with the dirty rows: what the task remembers, and their place in the changelog.
+    last: Vec<Write>,
+    changes: u64,
+    since: Option<Timestamp>,
+}
+
+/// Where a row is in a cache, until something is written to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Dirty(Found),
+    Young(Found),
+    Old(Found),
+}
+
+impl Cache {
+    /// Bounds the bytes that it takes. Without any, rows go to the store with each epoch.
+    pub(crate) fn bound(&mut self, budget: usize) {
+        self.budget = budget;
+    }
+
+    /// Finds a row.
+    pub(crate) fn find(&mut self, row: &[u8]) -> Option<Place> {
+        if let Some(found) = self.dirty.find(row) {
+            return Some(Place::Dirty(found));
+        }
+        if let Some(found) = self.young.find(row) {
+            return Some(Place::Young(found));
+        }
+        let found = self.old.find(row)?;
+        if self.young.size() >= self.budget / SHARES {
+            return Some(Place::Old(found));
+        }
+        Some(Place::Young(self.young.keep(row, self.old.value(found))))
+    }
+
+    /// The value of a row; `None` where it is known that there is none.
+    pub(crate) fn value(&self, place: Place) -> Option<&[u8]> {
+        match place {
+            Place::Dirty(found) => self.dirty.value(found),
+            Place::Young(found) => self.young.value(found),
+            Place::Old(found) => self.old.value(found),
+        }
+    }
+
+    /// Keeps a row that was read from the store.
+    pub(crate) fn keep(&mut self, row: &[u8], value: Option<&[u8]>) -> Place {
+        if self.young.size() >= self.budget / SHARES {
+            self.age();
+        }
+        Place::Young(self.young.keep(row, value))
+    }
+
+    /// Bytes that it takes, about.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        [&self.dirty, &self.young, &self.old].into_iter().map(Table::size).sum()
+    }
+
+    fn age(&mut self) {
+        std::mem::swap(&mut self.young, &mut self.old);
+        self.young.clear();
+    }
+
+    /// Takes over what an epoch wrote, and what goes with it to the store.
+    pub(crate) fn absorb(&mut self, overlay: &Overlay, last: Vec<Write>, now: Timestamp) {
+        for (row, value, access) in overlay.iter() {
+            self.dirty.replace(row, value, access);
+            self.changes += 1;
+        }
+        self.last = last;
+        self.since.get_or_insert(now);
+    }
+
+    /// The rows that the store does not have yet and that are scanned, in order, from the first at or behind one.
+    pub(crate) fn range(&self, from: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.dirty.range(from)
+    }
+
+    /// Whether it is time to write behind.
+    pub(crate) fn is_due(&self, lag: Lag, now: Timestamp) -> bool {
+        let Some(since) = self.since else { return false };
+        self.dirty.size() >= self.budget / SHARES
+            || self.changes >= lag.changes
+            || now >= since.plus(crate::watermark::millis(lag.age))
+    }
+
+    /// Writes what the store does not have yet.
+    pub(crate) fn flush(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        if self.since.is_none() {
+            return Ok(());
+        }
+        let rows = self.dirty.iter();
+        let mut writes: Vec<Write> = rows.map(|(row, value, _)| (row.to_vec(), value.map(<[u8]>::to_vec))).collect();
+        writes.append(&mut self.last);
+        writes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        store.apply(&writes)?;
+        (self.changes, self.since) = (0, None);
+        self.dirty.forget_order();
+        self.age();
+        std::mem::swap(&mut self.dirty, &mut self.young);
+        if self.budget == 0 {
+            self.young.clear();
+            self.old.clear();
+        }
+        Ok(())
+    }
+}
+
+/// How far a store may lag behind its changelog.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Lag {
+    /// Changes to write behind, at most.
+    pub changes: u64,
+    /// How long a change waits, at most.
+    pub age: std::time::Duration,
+}
+
+impl Default for Lag {
+    fn default() -> Self {
+        Self { changes: 1_000_000, age: std::time::Duration::from_secs(30) }
+    }
+}

@@ -1,0 +1,295 @@
+//! A row is where it was written last: in the open epoch, in the cache of committed rows, in the store.
+
+use std::iter::Peekable;
+
+use crate::cache::{Cache, Lag};
+use crate::overlay::{Mark, Overlay};
+use crate::port::{Store, StoreError, Write};
+use crate::record::Timestamp;
+use crate::table::Access;
+
+/// The rows of an operator on a task.
+#[derive(Debug)]
+pub struct Layers {
+    overlay: Overlay,
+    cache: Cache,
+    store: Box<dyn Store>,
+}
+
+impl Layers {
+    /// The rows of a store.
+    pub fn new(store: Box<dyn Store>) -> Self {
+        Self { overlay: Overlay::default(), cache: Cache::default(), store }
+    }
+
+    /// Bounds the bytes of committed rows in memory.
+    pub fn bound(&mut self, budget: usize) {
+        self.cache.bound(budget);
+    }
+
+    /// What the open epoch wrote.
+    pub fn overlay(&self) -> &Overlay {
+        &self.overlay
+    }
+
+    /// The rows at rest.
+    pub fn into_store(self) -> Box<dyn Store> {
+        self.store
+    }
+
+    /// Reads a row.
+    pub fn get(&mut self, row: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+        if let Some(found) = self.overlay.find(row) {
+            return Ok(self.overlay.value(found));
+        }
+        let place = match self.cache.find(row) {
+            Some(place) => place,
+            None => self.cache.keep(row, self.store.get(row)?.as_deref()),
+        };
+        Ok(self.cache.value(place))
+    }
+
+    /// Writes a row; no value deletes it.
+    pub fn put(&mut self, row: &[u8], value: Option<&[u8]>, access: Access) {
+        self.overlay.put(row, value, access);
+    }
+
+    /// Hands over the rows that are scanned, in order, from the first at or behind `from`, until `visit` says `false`.
+    pub fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        let mut written = merge(self.overlay.range(from), self.cache.range(from)).peekable();
+        let mut on = true;
+        self.store.scan(from, &mut |row, value| {
+            while let Some((changed, new)) = written.next_if(|&(changed, _)| changed <= row) {
+                if let Some(new) = new {
+                    on = on && visit(changed, new);
+                }
+                if changed == row || !on {
+                    return on;
+                }
+            }
+            on = on && visit(row, value);
+            on
+        })?;
+        for (row, value) in written {
+            if let Some(value) = value {
+                on = on && visit(row, value);
+            }
+            if !on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Now.
+    pub fn mark(&self) -> Mark {
+        self.overlay.mark()
+    }
+
+    /// Takes back what was written since a mark.
+    pub fn undo(&mut self, mark: Mark) {
+        self.overlay.undo(mark);
+    }
+
+    /// What was written so far stays, unless the epoch is dropped.
+    pub fn settle(&mut self) {
+        self.overlay.settle();
+    }
+
+    /// Drops what the open epoch wrote.
+    pub fn drop_epoch(&mut self) {
+        self.overlay.clear();
+    }
+
+    /// Moves what the open epoch wrote to the committed rows. `last` goes to the store with them.
+    pub fn apply(&mut self, last: Vec<Write>, now: Timestamp) {
+        self.cache.absorb(&self.overlay, last, now);
+        self.overlay.clear();
+    }
+
+    /// Whether it is time to bring the store up to date.
+    pub fn is_due(&self, lag: Lag, now: Timestamp) -> bool {
+        self.cache.is_due(lag, now)
+    }
+
+    /// Brings the store up to date with the last commit.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.cache.flush(self.store.as_mut())
+    }
+
+    /// Waits until a restart of the process finds what was written behind.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.store.sync()
+    }
+
+    /// Drops all rows that are committed; they are to be read anew from the changelog.
+    pub fn wipe(&mut self) -> Result<(), StoreError> {
+        self.cache = Cache::default();
+        self.store.clear()
+    }
+}
+
+type Row<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Rows of two layers in order; of one that both have, that of the upper.
+fn merge<'a>(
+    upper: impl Iterator<Item = Row<'a>>,
+    lower: impl Iterator<Item = Row<'a>>,
+) -> impl Iterator<Item = Row<'a>> {
+    let (mut upper, mut lower) = (upper.peekable(), lower.peekable());
+    std::iter::from_fn(move || next(&mut upper, &mut lower))
+}
+
+fn next<'a>(
+    upper: &mut Peekable<impl Iterator<Item = Row<'a>>>,
+    lower: &mut Peekable<impl Iterator<Item = Row<'a>>>,
+) -> Option<Row<'a>> {
+    let Some(&(first, _)) = upper.peek() else { return lower.next() };
+    match lower.next_if(|&(row, _)| row <= first) {
+        Some((row, value)) if row < first => Some((row, value)),
+        _ => upper.next(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A store in memory.
+    #[derive(Debug, Default)]
+    pub(crate) struct Map(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl Store for Map {
+        fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(self.0.get(row).cloned())
+        }
+
+        fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+            let rows = self.0.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
+            let _ = { rows }.all(|(row, value)| visit(row, value));
+            Ok(())
+        }
+
+        fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+            writes.iter().for_each(|(row, value)| put(&mut self.0, row.clone(), value.clone()));
+            Ok(())
+        }
+
+        fn clear(&mut self) -> Result<(), StoreError> {
+            self.0.clear();
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Put(Vec<u8>, Option<Vec<u8>>),
+        Get(Vec<u8>),
+        Scan(Vec<u8>, usize),
+        /// Writes that are taken back.
+        Undo(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+        Drop,
+        Commit,
+        Flush,
+    }
+
+    fn row() -> impl Strategy<Value = Vec<u8>> {
+        vec(0_u8..3, 0..3)
+    }
+
+    fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
+        proptest::option::of(vec(any::<u8>(), 0..4))
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            4 => (row(), value()).prop_map(|(row, value)| Act::Put(row, value)),
+            3 => row().prop_map(Act::Get),
+            2 => (row(), 1_usize..9).prop_map(|(from, limit)| Act::Scan(from, limit)),
+            1 => vec((row(), value()), 0..9).prop_map(Act::Undo),
+            1 => Just(Act::Drop),
+            1 => Just(Act::Commit),
+            1 => Just(Act::Flush),
+        ]
+    }
+
+    fn put(rows: &mut BTreeMap<Vec<u8>, Vec<u8>>, row: Vec<u8>, value: Option<Vec<u8>>) {
+        match value {
+            Some(value) => rows.insert(row, value),
+            None => rows.remove(&row),
+        };
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn rows_are_those_of_a_plain_map(
+            stored in btree_map(row(), vec(any::<u8>(), 0..4), 0..12),
+            acts in vec(act(), 0..60),
+            budget in prop_oneof![Just(0_usize), 1_usize..2_000],
+        ) {
+            let mut layers = Layers::new(Box::new(Map(stored.clone())));
+            layers.bound(budget);
+            let (mut now, mut committed) = (stored.clone(), stored);
+            for act in acts {
+                match act {
+                    Act::Put(row, value) => {
+                        layers.put(&row, value.as_deref(), Access::Scanned);
+                        put(&mut now, row, value);
+                    }
+                    Act::Get(row) => prop_assert_eq!(layers.get(&row).unwrap(), now.get(&row).map(Vec::as_slice)),
+                    Act::Scan(from, limit) => {
+                        let mut found = Vec::new();
+                        layers.scan(&from, &mut |row, value| {
+                            found.push((row.to_vec(), value.to_vec()));
+                            found.len() < limit
+                        }).unwrap();
+                        let expected = now.range(from..).take(limit).map(|(row, value)| (row.clone(), value.clone()));
+                        prop_assert_eq!(found, expected.collect::<Vec<_>>());
+                    }
+                    Act::Undo(writes) => {
+                        let mark = layers.mark();
+                        writes.iter().for_each(|(row, value)| layers.put(row, value.as_deref(), Access::Scanned));
+                        layers.undo(mark);
+                    }
+                    Act::Drop => {
+                        layers.drop_epoch();
+                        now.clone_from(&committed);
+                    }
+                    Act::Commit => {
+                        layers.apply(Vec::new(), Timestamp(0));
+                        committed.clone_from(&now);
+                    }
+                    Act::Flush => layers.flush().unwrap(),
+                }
+            }
+            layers.drop_epoch();
+            layers.flush().unwrap();
+            let mut rest = BTreeMap::new();
+            layers.into_store().scan(b"", &mut |row, value| rest.insert(row.to_vec(), value.to_vec()).is_none()).unwrap();
+            prop_assert_eq!(rest, committed);
+        }
+    }
+
+    #[test]
+    fn no_more_is_kept_than_its_budget() {
+        let mut layers = Layers::new(Box::new(Map::default()));
+        layers.bound(30_000);
+        let lag = Lag { changes: u64::MAX, age: std::time::Duration::from_hours(1) };
+        for number in 0_u32..10_000 {
+            layers.put(&number.to_be_bytes(), Some(&[7; 20]), Access::Point);
+            layers.apply(Vec::new(), Timestamp(0));
+            if layers.is_due(lag, Timestamp(0)) {
+                layers.flush().unwrap();
+            }
+            assert_eq!(layers.get(&(number / 2).to_be_bytes()).unwrap(), Some(&[7; 20][..]));
+            assert!(layers.cache.size() < 31_000, "{}", layers.cache.size());
+        }
+    }
+}

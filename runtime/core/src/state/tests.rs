@@ -1,0 +1,107 @@
+use super::*;
+use crate::layers::tests::Map;
+use crate::operator::Domain;
+use crate::row::Due;
+
+fn state(ttl: Option<u64>) -> State {
+    let declaration =
+        StateDeclaration { name: "s".into(), kind: StateKind::OrderedMap, prefetch: false, ttl, encoding: 1 };
+    State::new(Box::new(Map::default()), number(&[declaration], &mut Vec::new()))
+}
+
+fn due(state: &mut State, now: i64, limit: usize) -> Vec<(i64, Vec<u8>)> {
+    let fired = state.due(Due::Event, Timestamp(now), limit).unwrap();
+    fired.iter().for_each(|fired| state.take_timer(Domain::EventTime, fired));
+    fired.into_iter().map(|fired| (fired.at.0, fired.key)).collect()
+}
+
+fn commit(state: &mut State) {
+    state.apply(Vec::new(), Timestamp(0));
+    state.flush().unwrap();
+}
+
+#[test]
+fn timers_fire_in_order_and_once() {
+    let mut state = state(None);
+    for (key, at) in [(b"b", 20), (b"a", 20), (b"c", 5), (b"d", 30)] {
+        state.set_timer(Domain::EventTime, key, b"", Timestamp(at)).unwrap();
+    }
+    state.set_timer(Domain::EventTime, b"c", b"", Timestamp(25)).unwrap();
+    assert_eq!(state.earliest(Due::Event), Ok(Some(Timestamp(20))));
+    assert_eq!(due(&mut state, 4, 9), []);
+    assert_eq!(due(&mut state, 25, 2), [(20, b"a".to_vec()), (20, b"b".to_vec())]);
+    commit(&mut state);
+    state.set_timer(Domain::EventTime, b"z", b"", Timestamp(1)).unwrap();
+    assert_eq!(due(&mut state, 25, 9), [(1, b"z".to_vec()), (25, b"c".to_vec())]);
+    assert_eq!(due(&mut state, 25, 9), []);
+    state.cancel_timer(Domain::EventTime, b"d", b"").unwrap();
+    assert_eq!(due(&mut state, 99, 9), []);
+    commit(&mut state);
+    let mut left = 0;
+    state
+        .into_store()
+        .scan(b"", &mut |_, _| {
+            left += 1;
+            true
+        })
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn what_is_undone_is_due_again() {
+    let mut state = state(None);
+    state.set_timer(Domain::EventTime, b"k", b"", Timestamp(5)).unwrap();
+    state.settle();
+    let mark = state.mark();
+    assert_eq!(due(&mut state, 9, 9).len(), 1);
+    assert_eq!(state.earliest(Due::Event), Ok(None));
+    state.undo(mark);
+    assert_eq!(due(&mut state, 9, 9).len(), 1);
+}
+
+#[test]
+fn values_live_as_long_as_they_are_written() {
+    let mut state = state(Some(10));
+    let read = |state: &mut State, at| state.value(0, b"k", b"f", Timestamp(at)).unwrap().map(<[u8]>::to_vec);
+    state.put(0, b"k", b"f", Some(b"1"), Timestamp(0)).unwrap();
+    state.put(0, b"k", b"f", Some(b"2"), Timestamp(5)).unwrap();
+    assert_eq!(read(&mut state, 14), Some(b"2".to_vec()));
+    assert_eq!(read(&mut state, 15), None);
+    for (now, left) in [(10, 1), (15, 0)] {
+        for fired in state.due(Due::Expiry, Timestamp(now), 9).unwrap() {
+            state.expire(&fired, Timestamp(now)).unwrap();
+        }
+        assert_eq!(usize::from(read(&mut state, 0).is_some()), left);
+    }
+    assert_eq!(state.earliest(Due::Expiry), Ok(None));
+}
+
+#[test]
+fn a_map_is_scanned_both_ways() {
+    let mut state = state(None);
+    for field in [b"a", b"b", b"c", b"d"] {
+        state.put(0, b"k", field, Some(field), Timestamp(0)).unwrap();
+    }
+    state.put(0, b"kk", b"x", Some(b"x"), Timestamp(0)).unwrap();
+    let fields = |state: &State, range: Range<'_>| -> Vec<u8> {
+        let found = state.scan(0, b"k", &range, Timestamp::NONE).unwrap();
+        found.into_iter().flat_map(|(field, _)| field).collect()
+    };
+    assert_eq!(fields(&state, Range::ALL), b"abcd");
+    assert_eq!(fields(&state, Range { start: b"b", end: Some(b"d"), limit: 9, reverse: true }), b"cb");
+    assert_eq!(fields(&state, Range { limit: 2, reverse: true, ..Range::ALL }), b"dc");
+    state.delete_range(0, b"k", &Range { start: b"b", ..Range::ALL }).unwrap();
+    assert_eq!(fields(&state, Range::ALL), b"a");
+}
+
+#[test]
+fn the_index_follows_from_the_changelog() {
+    let mut state = state(None);
+    let row = row::timer(Domain::EventTime, b"k", b"n");
+    for at in [Some(5), Some(7)] {
+        state.derive(&row, at.map(|at| row::time(Timestamp(at))).as_ref().map(|t| &t[..])).unwrap();
+        commit(&mut state);
+    }
+    assert_eq!(due(&mut state, 9, 9), [(7, b"k".to_vec())]);
+}
