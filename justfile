@@ -8,9 +8,13 @@ default:
 test *args:
     tests/run {{args}}
 
-# The worker's loop in a world where every call fails
-sim:
-    cargo test --workspace --test sim
+# The worker's loop in a world where every call fails and nodes come and go, by so many seeds
+sim seeds='100000':
+    WASMILL_SIM_SEEDS=0..{{seeds}} cargo test --release --target-dir target/sim -p wasmill-core --test sim -- --nocapture no_schedule_shows
+
+# Remove one protection after the other, and see a test turn red
+mutate *names:
+    tests/mutations/run {{names}}
 
 # Clippy, with warnings denied
 lint:

@@ -3,9 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
+use crate::alone::{Load, PAIRS, live, new_world, run};
+use crate::check::{check_rest, records, text};
+use crate::log::{COUNTS, LETTERS, PARTITIONS};
 use crate::model::{self, Expected};
-use crate::world::{COUNTS, Delivery, KINDS, Kind, LETTERS, PARTITIONS, World};
-use crate::{PAIRS, check_rest, lines, live, new_world, run, text};
+use crate::pipeline::few;
+use crate::world::{Delivery, KINDS, Kind, World};
+
+const EPOCH: Duration = Duration::from_millis(100);
 
 /// What a reader finds: how many counts came of each word and the greatest of them, timers, dead letters.
 #[derive(Default)]
@@ -18,7 +25,7 @@ struct Found {
 fn read_back(state: &World) -> Found {
     let mut found = Found::default();
     for partition in 0..PARTITIONS {
-        for record in state.records(usize::from(COUNTS.0), partition) {
+        for record in records(&state.log, COUNTS, partition) {
             let (word, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
             if let Some(at) = value.strip_prefix("timer ") {
                 found.timers.insert((word, at.parse().unwrap()));
@@ -28,7 +35,7 @@ fn read_back(state: &World) -> Found {
                 *greatest = value.parse::<u64>().unwrap().max(*greatest);
             }
         }
-        let letters = state.records(usize::from(LETTERS.0), partition);
+        let letters = records(&state.log, LETTERS, partition);
         let letter = |key: Option<&[u8]>, value: Option<&[u8]>| (text(key), text(value));
         found.letters.extend(letters.iter().map(|record| letter(record.key.as_deref(), record.value.as_deref())));
     }
@@ -48,10 +55,11 @@ fn check(world: &World, expected: &Expected) {
 }
 
 fn check_all(delivery: Delivery) {
-    let expected = model::expected(&lines());
-    let calls = run(BTreeMap::new(), delivery).borrow().calls;
+    let lines = few();
+    let (expected, load) = (model::expected(&lines), Load { lines: &lines, epoch: EPOCH, most: 3 });
+    let calls = run(load, BTreeMap::new(), delivery).borrow().calls;
     let attempt = |faults: BTreeMap<usize, Kind>| {
-        let run = std::panic::catch_unwind(|| check(&run(faults.clone(), delivery).borrow(), &expected));
+        let run = std::panic::catch_unwind(|| check(&run(load, faults.clone(), delivery).borrow(), &expected));
         run.unwrap_or_else(|_| panic!("{faults:?}"));
     };
     for at in 1..=calls {
@@ -74,17 +82,18 @@ fn nothing_is_lost_when_changes_are_faster_than_outputs() {
 
 #[test]
 fn a_pipeline_may_be_exactly_once_from_any_crash_on() {
-    let expected = model::expected(&lines());
-    let calls = run(BTreeMap::new(), Delivery::ChangesFirst).borrow().calls;
+    let lines = few();
+    let (expected, load) = (model::expected(&lines), Load { lines: &lines, epoch: EPOCH, most: 3 });
+    let calls = run(load, BTreeMap::new(), Delivery::ChangesFirst).borrow().calls;
     let mut crashes = 0;
     for at in 1..=calls {
-        let world = new_world([(at, Kind::CrashAfter)].into(), Delivery::ChangesFirst);
+        let world = new_world(load, [(at, Kind::CrashAfter)].into(), Delivery::ChangesFirst);
         let mut now = 1_000;
         // A store that fails is emptied and read anew: the process lives.
-        crashes += usize::from(!live(&world, &mut now));
-        world.borrow_mut().reboot();
+        crashes += usize::from(!live(&world, load, &mut now));
+        world.borrow_mut().die(0);
         world.borrow_mut().delivery = Delivery::Together;
-        assert!(live(&world, &mut now), "call {at}");
+        assert!(live(&world, load, &mut now), "call {at}");
         check(&world.borrow(), &expected);
     }
     assert!(crashes > calls / 2, "{crashes} crashes at {calls} calls");

@@ -16,10 +16,11 @@ pub struct Expected {
 }
 
 /// What must become of lines with their event times, by partition.
-pub fn expected(lines: &[Vec<(i64, &str)>]) -> Expected {
+pub fn expected(lines: &[Vec<(i64, String)>]) -> Expected {
     let mut expected = Expected::default();
     let mut set = BTreeSet::new();
-    for &(at, line) in lines.iter().flatten() {
+    for (at, line) in lines.iter().flatten() {
+        let (at, line) = (*at, line.as_str());
         match line {
             "poison" => expected.letters.push((String::new(), line.into(), "poisoned".into())),
             "no" => expected.letters.push((String::new(), line.into(), "no".into())),
@@ -37,7 +38,7 @@ pub fn expected(lines: &[Vec<(i64, &str)>]) -> Expected {
             }
         }
     }
-    let greatest = |partition: &Vec<(i64, &str)>| partition.iter().map(|&(at, _)| at).max().unwrap_or(i64::MIN);
+    let greatest = |partition: &Vec<(i64, String)>| partition.iter().map(|&(at, _)| at).max().unwrap_or(i64::MIN);
     let watermark = lines.iter().map(greatest).min().unwrap_or(i64::MIN) - 1;
     expected.timers = set.into_iter().filter(|&(_, at)| at + TIMER <= watermark).collect();
     expected.letters.sort();

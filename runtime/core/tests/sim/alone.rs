@@ -1,0 +1,156 @@
+//! One worker that has everything, started anew whenever it dies, and every call of it made to fail in turn.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::catch_unwind;
+use std::rc::Rc;
+use std::time::Duration;
+
+use wasmill_core::cache::Lag;
+use wasmill_core::commit::{Bounds, Guarantee, Memory, Terms};
+use wasmill_core::record::Timestamp;
+use wasmill_core::worker::Worker;
+
+use crate::check::{check_rest, read_back};
+use crate::model::{self, Expected};
+use crate::pipeline::{Lines, feed, few, many, operators, stages, tasks};
+use crate::ports::ports;
+use crate::world::{Delivery, KINDS, Kind, Place, Shared, World};
+
+/// The one worker.
+const PLACE: Place = (0, 0);
+
+/// What is run, and how long an epoch lasts.
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    pub lines: &'a Lines,
+    pub epoch: Duration,
+    /// Records that a poll brings.
+    pub most: usize,
+}
+
+pub fn new_world(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
+    let mut world = World { fail_at, delivery, most: load.most, ..World::new(1) };
+    feed(&mut world.log, load.lines);
+    Rc::new(RefCell::new(world))
+}
+
+/// The terms that everything here is run under: stores lag, and rows are read from them again.
+pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
+    let guarantee = match delivery {
+        Delivery::Together => Guarantee::ExactlyOnce,
+        _ => Guarantee::AtLeastOnce,
+    };
+    let memory = Memory { rows: 2_000, lag: Lag { changes: 30, age: 3 * epoch } };
+    Terms { bounds: Bounds { age: epoch, ..Bounds::default() }, memory, revision: 1, guarantee }
+}
+
+/// Runs the worker until all is processed, starting it anew whenever it dies.
+pub fn run(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
+    let world = new_world(load, fail_at, delivery);
+    let mut now = 1_000;
+    for _ in 0..20 {
+        if live(&world, load, &mut now) {
+            return world;
+        }
+        world.borrow_mut().die(0);
+    }
+    panic!("no progress");
+}
+
+/// Runs the worker until it dies or all is processed, and says which.
+pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
+    for task in tasks() {
+        world.borrow_mut().give(PLACE, task);
+    }
+    let terms = terms(world.borrow().delivery, load.epoch);
+    let mut worker = Worker::new(ports(world, PLACE), stages(), operators(), terms);
+    if worker.acquire(&tasks(), Timestamp(*now)).is_err() {
+        return false;
+    }
+    let mut quiet = 0;
+    for _ in 0..5_000 {
+        *now += 30;
+        let Ok(done) = worker.step(Timestamp(*now), Duration::ZERO) else { return false };
+        let ended = worker.ends().all(|(_, _, end)| end.is_some());
+        quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
+        if quiet > 1 {
+            return worker.release(&tasks(), Timestamp(*now)).is_ok();
+        }
+    }
+    panic!("no end");
+}
+
+fn check(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, expected: &Expected) -> BTreeSet<&'static str> {
+    let world = run(load, fail_at, Delivery::Together);
+    let world = world.borrow();
+    assert_eq!(read_back(&world.log), *expected);
+    assert_eq!(check_rest(&world), 2, "both stores have come to the end");
+    assert!(world.fail_at.is_empty(), "not all faults were met");
+    world.hit.clone()
+}
+
+#[test]
+fn without_faults_the_model_is_met() {
+    let lines = few();
+    let expected = model::expected(&lines);
+    assert!(expected.counts.len() > 3 && expected.timers.len() > 3 && expected.letters.len() > 3);
+    check(Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 }, BTreeMap::new(), &expected);
+}
+
+/// 200 lines in 3 epochs or a few more: each call, before and after, as a crash and as an error.
+#[test]
+fn no_single_fault_shows() {
+    let lines = many(200, 7);
+    let load = Load { lines: &lines, epoch: Duration::from_millis(700), most: 30 };
+    let expected = model::expected(&lines);
+    let (calls, epochs) = {
+        let world = run(load, BTreeMap::new(), Delivery::Together);
+        let world = world.borrow();
+        (world.calls, world.log.epochs.iter().map(|&(_, epoch)| epoch).max())
+    };
+    assert!(epochs >= Some(3), "{epochs:?}");
+    println!("{calls} calls, {epochs:?}");
+    let mut hit = BTreeSet::new();
+    for at in 1..=calls {
+        for kind in KINDS {
+            let run = catch_unwind(|| check(load, [(at, kind)].into(), &expected));
+            hit.extend(run.unwrap_or_else(|_| panic!("call {at} {kind:?}")));
+        }
+    }
+    let ports = [
+        "apply", "assign", "begin", "change", "commit", "end", "flush", "get", "identity", "open", "owner", "poll",
+        "row", "rows", "scan", "send", "start", "tell",
+    ];
+    assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// Which faults follow each other.
+pub const PAIRS: [(Kind, Kind); 4] = [
+    (Kind::ErrorBefore, Kind::CrashAfter),
+    (Kind::CrashAfter, Kind::ErrorAfter),
+    (Kind::CrashAfter, Kind::CrashBefore),
+    (Kind::ErrorAfter, Kind::ErrorBefore),
+];
+
+/// 20 lines in 2 epochs or a few more: each two calls, each two with the next of the pairs.
+#[test]
+fn no_two_faults_show() {
+    let lines = few();
+    let load = Load { lines: &lines, epoch: Duration::from_millis(700), most: 5 };
+    let expected = model::expected(&lines);
+    let calls = run(load, BTreeMap::new(), Delivery::Together).borrow().calls;
+    println!("{calls} calls");
+    for at in 1..=calls {
+        for behind in 1..=calls {
+            let (first, second) = PAIRS[(at + behind) % PAIRS.len()];
+            let faults: BTreeMap<_, _> = [(at, first), (at + behind, second)].into();
+            let run = catch_unwind(|| {
+                let world = run(load, faults.clone(), Delivery::Together);
+                assert_eq!(read_back(&world.borrow().log), expected);
+                check_rest(&world.borrow());
+            });
+            run.unwrap_or_else(|_| panic!("{faults:?}"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What must hold of a world at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmill_core::batch::Headers;
+use wasmill_core::commit::Guarantee;
+use wasmill_core::port::Target;
+use wasmill_core::record::{Offset, TaskId};
+use wasmill_core::row;
+use wasmill_core::task::memory::{Local, Memory};
+
+use crate::disk::Rows;
+use crate::log::{At, CHANGELOG, COUNTS, Entry, LETTERS, Log, PARTITIONS, Record};
+use crate::model::Expected;
+use crate::world::World;
+
+pub fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap()
+}
+
+/// The committed records of a partition.
+pub fn records(log: &Log, target: Target, partition: u32) -> Vec<Record> {
+    let entries = log.committed((target.0, partition), 0);
+    entries
+        .filter_map(|(_, entry)| if let Entry::Record(record) = entry { Some(record.clone()) } else { None })
+        .collect()
+}
+
+/// What a reader finds, and that it is in order.
+pub fn read_back(log: &Log) -> Expected {
+    let mut found = Expected::default();
+    for partition in 0..PARTITIONS {
+        let mut last_timer = i64::MIN;
+        for record in records(log, COUNTS, partition) {
+            let (word, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
+            if let Some(at) = value.strip_prefix("timer ") {
+                assert!(found.timers.insert((word, at.parse().unwrap())), "a timer fired twice");
+                assert!(record.at >= last_timer, "timers fired out of order");
+                last_timer = record.at;
+            } else {
+                let count = found.counts.entry(word.clone()).or_default();
+                *count += 1;
+                assert_eq!(value, count.to_string(), "count of {word}");
+            }
+        }
+        for letter in records(log, LETTERS, partition) {
+            let headers = letter.headers.as_deref().unwrap();
+            let reason = Headers::new(headers).find(|(name, _)| *name == "wasmill-error-reason").unwrap().1;
+            found.letters.push((text(letter.key.as_deref()), text(letter.value.as_deref()), text(reason)));
+        }
+    }
+    found.letters.sort();
+    found
+}
+
+/// What a changelog says up to an offset.
+fn replay(log: &Log, at: At, end: Offset) -> Rows {
+    let mut rows = Rows::new();
+    for (_, entry) in log.committed(at, 0).take_while(|(offset, _)| *offset < end.0) {
+        match entry {
+            Entry::Change((row, Some(value))) => rows.insert(row.clone(), value.clone()),
+            Entry::Change((row, None)) => rows.remove(row),
+            _ => None,
+        };
+    }
+    rows
+}
+
+/// Epochs follow each other, nothing is open, and stores are what their changelogs say, as far as they have come. Answers
+/// how many stores have come to the end.
+pub fn check_rest(world: &World) -> usize {
+    let log = &world.log;
+    let mut last: BTreeMap<TaskId, u64> = BTreeMap::new();
+    for &(task, epoch) in &log.epochs {
+        let last = last.entry(task).or_default();
+        assert!(epoch == *last || epoch == *last + 1, "{task}: epoch {epoch} after {last}");
+        *last = epoch;
+    }
+    assert!(!log.is_undecided(), "a transaction is open");
+    let mut current = 0;
+    for ((task, changelog), stored) in world.disks.iter().flat_map(|disk| &disk.stores) {
+        let mut rows = stored.rows.clone();
+        let Some(local) = rows.remove(&Local::ROW[..]).map(|local| Local::decode(&local).unwrap()) else {
+            assert!(rows.is_empty(), "rows without their place in the changelog");
+            continue;
+        };
+        let Some(epoch) = local.epoch else { continue };
+        let row = log.row(*task).unwrap();
+        assert!(epoch <= row.epoch, "the store of {task} is ahead");
+        check_index(&rows);
+        let keys = rows.keys().filter(|row| row[0] != 0).filter_map(|row| row::parse_keyed(row));
+        let rejected = |key: &[u8]| key.starts_with(b"x") || key == b"pox";
+        assert!(keys.into_iter().all(|(_, key, _)| !rejected(key)), "a record that failed left rows");
+        rows.retain(|row, _| row::kind(row) != Some(row::Kind::Index));
+        let expected = replay(log, (CHANGELOG + changelog, task.partition.0), local.next);
+        assert_eq!(rows, expected, "{task}: the store differs from its changelog");
+        if epoch == row.epoch {
+            current += 1;
+            check_memory(&expected, row.guarantee, row.epoch.0);
+        }
+    }
+    current
+}
+
+fn check_memory(rows: &Rows, guarantee: Guarantee, of: u64) {
+    let (epoch, _, memory) = Memory::decode(&rows[&row::META[..]]).unwrap();
+    match guarantee {
+        Guarantee::ExactlyOnce => assert_eq!(epoch.0, of),
+        Guarantee::AtLeastOnce => assert!(epoch.0 >= of),
+    }
+    assert_eq!(memory.operators[0].counts.skipped, 0);
+}
+
+/// Each timer is in the index under its time, and each row that expires is in it no later than it does.
+fn check_index(store: &Rows) {
+    let mut timers = BTreeSet::new();
+    let mut expiring = BTreeSet::new();
+    for indexed in store.keys().filter_map(|row| row::parse_index(row)) {
+        match indexed.due {
+            row::Due::Expiry => {
+                expiring.insert(indexed.key);
+            }
+            _ => assert!(timers.insert((indexed.at, indexed.key, indexed.name))),
+        }
+    }
+    let rows = |kind| store.iter().filter(move |(row, _)| row::kind(row) == Some(kind));
+    let set: BTreeSet<_> = rows(row::Kind::Timer)
+        .map(|(row, at)| {
+            let (_, key, name) = row::parse_keyed(row).unwrap();
+            (row::parse_time(at).unwrap(), key, name)
+        })
+        .collect();
+    assert_eq!(timers, set, "the index of timers");
+    let limited: BTreeSet<_> =
+        rows(row::Kind::Value).map(|(row, _)| row.as_slice()).filter(|row| row[1] == 1).collect();
+    assert_eq!(expiring, limited, "the index of what expires");
+}

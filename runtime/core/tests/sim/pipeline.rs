@@ -1,0 +1,100 @@
+//! The pipeline that is run, and what goes through it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmill_core::operator::Operator;
+use wasmill_core::port::ChangelogId;
+use wasmill_core::record::{Partition, TaskId};
+use wasmill_core::scope::Limits;
+use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
+
+use crate::log::{COUNTS, Entry, LETTERS, LINES, Log, MORE, PARTITIONS, Record, WORDS};
+use crate::operators::{Count, Split};
+use crate::random::Random;
+
+/// Two sources into a splitter, a repartition topic, a counter.
+pub fn stages() -> Vec<Arc<Stage>> {
+    let node = |operator: &str, changelog, to| Node {
+        operator: operator.into(),
+        plugin: "sha256:0".into(),
+        changelog,
+        outputs: vec![vec![Edge::Target(to)]],
+        on_error: OnError::DeadLetter(LETTERS),
+        retry: Retry::default(),
+        limits: Limits::default(),
+    };
+    let entry = vec![Edge::Node { node: 0, input: 0 }];
+    let records = Progress::Records { out_of_order: Duration::ZERO, idle_after: Duration::from_mins(10) };
+    let upstream = (0..PARTITIONS).map(|p| TaskId { stage: 0, partition: Partition(p) }).collect();
+    let source = |topic: &str| Input { topic: topic.into(), progress: records.clone(), edges: entry.clone() };
+    let lines = Stage {
+        name: "lines".into(),
+        inputs: vec![source("lines"), source("more")],
+        nodes: vec![node("split", None, WORDS)],
+        repartitions: vec![WORDS],
+    };
+    let words = Stage {
+        name: "count".into(),
+        inputs: vec![Input { topic: "words".into(), progress: Progress::Controls(upstream), edges: entry }],
+        nodes: vec![node("count", Some(ChangelogId(0)), COUNTS)],
+        repartitions: Vec::new(),
+    };
+    vec![Arc::new(lines), Arc::new(words)]
+}
+
+pub fn operators() -> Vec<Vec<Box<dyn Operator>>> {
+    vec![vec![Box::new(Split::new())], vec![Box::new(Count::new())]]
+}
+
+pub fn tasks() -> Vec<TaskId> {
+    (0..2).flat_map(|stage| (0..PARTITIONS).map(move |p| TaskId { stage, partition: Partition(p) })).collect()
+}
+
+/// Lines with their event times, by partition: those of the first source, then those of the second.
+pub type Lines = Vec<Vec<(i64, String)>>;
+
+/// Twenty lines in which everything happens.
+pub fn few() -> Lines {
+    let partitions: [&[(i64, &str)]; 4] = [
+        &[(0, "a b"), (3, "b c a"), (4, "no"), (12, "xé b"), (20, "a pox a"), (30, "c pox")],
+        &[(1, "b"), (2, "poison"), (8, "a c"), (15, "b b ß"), (22, "x a"), (31, "d")],
+        &[(2, "a"), (9, "é"), (18, "d a"), (33, "b")],
+        &[(1, "c"), (7, "no"), (19, "a"), (32, "é d")],
+    ];
+    partitions.map(|lines| lines.iter().map(|&(at, line)| (at, line.to_owned())).collect()).into()
+}
+
+/// So many lines, by a seed.
+pub fn many(count: usize, seed: u64) -> Lines {
+    let words = ["a", "b", "c", "d", "é", "ß", "longer"];
+    let bad = ["xé", "pox"];
+    let mut random = Random(seed);
+    let mut lines: Lines = vec![Vec::new(); 4];
+    for number in 0..count {
+        let line = match random.below(60) {
+            0 => "poison".to_owned(),
+            1 => "no".to_owned(),
+            _ => {
+                let mut word = || {
+                    let words = if random.one_in(50) { &bad[..] } else { &words };
+                    words[random.below(words.len() as u64) as usize]
+                };
+                (0..2).map(|_| word()).collect::<Vec<_>>().join(" ")
+            }
+        };
+        lines[number % 4].push((number as i64 + random.below(4) as i64, line));
+    }
+    lines
+}
+
+/// Puts lines into the sources.
+pub fn feed(log: &mut Log, lines: &Lines) {
+    for (index, lines) in (0..).zip(lines) {
+        let topic = if index < PARTITIONS { LINES } else { MORE };
+        for (at, line) in lines {
+            let record = Record { key: None, value: Some(line.clone().into()), headers: None, at: *at };
+            log.append((topic, index % PARTITIONS), Entry::Record(record));
+        }
+    }
+}
