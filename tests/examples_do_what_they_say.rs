@@ -34,6 +34,10 @@ fn word_count_counts_every_word_of_the_text_once() {
     let first = place.run(arguments);
     assert_eq!(first.stdout, "the\t1642\nand\t872\nto\t729\n", "{}", first.stderr);
     assert!(first.stderr.contains("3604 records in "), "{}", first.stderr);
+    for line in ["  word-count.split: 3604 in so far, 27333 out\n", "  word-count.count: 27333 in so far, 27333 out\n"]
+    {
+        assert!(first.stderr.contains(line), "{}", first.stderr);
+    }
     let counts = consumed(&place, "word-counts");
     let pairs = counts.iter().map(|record| (record["key"].as_str().unwrap(), record["value"].as_str().unwrap()));
     let last = words::follow(pairs);

@@ -19,7 +19,7 @@ use crate::row::Due;
 use crate::stage::{self, Stage};
 use crate::state::{self, State};
 use crate::task::cut::{Cut, Pending};
-use crate::task::memory::Memory;
+use crate::task::memory::{Counts, Memory};
 use crate::task::row::TaskRow;
 use crate::task::trial::{Stop, Trial};
 use crate::task::turn::{Effects, Turn};
@@ -156,10 +156,10 @@ impl Task {
         !self.has_work() && !self.dirty && self.paused.is_none() && self.tell_at().is_none()
     }
 
-    /// Records that its operators could not handle, as of its last commit.
-    pub fn rejected(&self) -> u64 {
-        let counts = self.committed.operators.iter().map(|operator| operator.counts);
-        counts.map(|counts| counts.dead_lettered + counts.skipped).sum()
+    /// What became of the records that its operators were given, as of its last commit, in the order of the stage's
+    /// nodes.
+    pub fn counts(&self) -> impl Iterator<Item = Counts> {
+        self.committed.operators.iter().map(|operator| operator.counts)
     }
 
     /// Until when no turn may be made.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use wasmill_core::task::memory::Counts;
 
 use self::feed::Feed;
 use self::output::{Printer, Top};
@@ -22,7 +23,7 @@ use crate::node::backend::Backend;
 use crate::node::embedded::{Embedded, StoreKind};
 use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
-use crate::node::running::{Prepared, Running, Settings, Totals};
+use crate::node::running::{OperatorTotals, Prepared, Running, Settings, Totals};
 use crate::pipeline::{self, Graph};
 use crate::plugin::Placed;
 
@@ -233,7 +234,7 @@ impl Session<'_> {
 
     fn summarize(&self, totals: &Totals, fed: u64, took: Duration) {
         let mut err = io::stderr().lock();
-        let Totals { records, epochs, rejected, .. } = *totals;
+        let Totals { records, epochs, .. } = *totals;
         let line = if records == 0 {
             format!(
                 "nothing new: all {} input was processed before; start over with --fresh, or feed more with --feed",
@@ -244,17 +245,24 @@ impl Session<'_> {
             let seconds = took.as_secs_f64();
             format!("{records} records in {epochs} epochs and {seconds:.1} s, {rate:.0} records/s")
         };
-        let rejected = if rejected > 0 {
-            format!("; {rejected} records failed so far, see the dead letters")
-        } else {
-            String::new()
-        };
         // Who closed standard error does not want to know.
-        let _ = writeln!(err, "{line}{rejected}");
+        let _ = writeln!(err, "{line}");
+        for line in totals.operators.iter().filter(|operator| operator.counts.input > 0).map(counted) {
+            let _ = writeln!(err, "{line}");
+        }
         if fed == 0 && records == 0 {
             let _ = writeln!(err, "the log is in {}", self.data_dir.display());
         }
     }
+}
+
+/// What became of an operator's records, in a line.
+fn counted(operator: &OperatorTotals) -> String {
+    let OperatorTotals { pipeline, operator, counts } = operator;
+    let failed = [(counts.late, "late"), (counts.dead_lettered, "dead letters"), (counts.skipped, "skipped")];
+    let failed = failed.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    let Counts { input, emitted, .. } = counts;
+    format!("  {pipeline}.{operator}: {input} in so far, {emitted} out{}", failed.collect::<String>())
 }
 
 fn processors() -> usize {

@@ -59,6 +59,11 @@ impl Assembly {
         Ok(Self { stages, topology: Arc::new(assembler.topology), tasks, makers })
     }
 
+    /// Whether a node finds the key for an operator of a stage downstream.
+    pub fn is_key(&self, stage: usize, node: usize) -> bool {
+        matches!(self.makers.get(stage).and_then(|makers| makers.get(node)), Some(Maker::KeyBy(..)))
+    }
+
     /// What tells this shape of the pipeline from another: which stages there are, and what they read. Offsets are kept
     /// by the numbers of stages and inputs, so those of another shape mean something else.
     pub fn shape(&self) -> u64 {

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use tracing::warn;
 use wasmill_core::commit::Bounds;
 use wasmill_core::record::{Partition, TaskId};
+use wasmill_core::task::memory::Counts;
 
 use super::assembly::Assembly;
 use super::backend::{Backend, Membership, Site};
@@ -84,6 +85,32 @@ impl Prepared {
         Ok(stops)
     }
 
+    /// What became of the records of each operator, in the order of the stages.
+    fn operators(&self, workers: &[Status]) -> Vec<OperatorTotals> {
+        let mut totals: Vec<OperatorTotals> = Vec::new();
+        for (stage, shape) in self.assembly.stages.iter().enumerate() {
+            for (node, operator) in shape.nodes.iter().map(|node| &node.operator).enumerate() {
+                let mut counts = Counts::default();
+                let tasks = workers.iter().flat_map(|worker| &worker.counts);
+                let of = tasks.filter(|(task, _)| usize::from(task.stage) == stage);
+                of.filter_map(|(_, nodes)| nodes.get(node)).for_each(|of| counts.add(of));
+                if self.assembly.is_key(stage, node) {
+                    // What finds the key of an operator's records passes on all but those without: these are the operator's.
+                    counts = Counts { input: counts.input - counts.handled, handled: 0, emitted: 0, ..counts };
+                }
+                match totals.iter_mut().find(|total| total.operator == *operator) {
+                    Some(total) => total.counts.add(&counts),
+                    None => totals.push(OperatorTotals {
+                        pipeline: self.plan.pipeline.clone(),
+                        operator: operator.clone(),
+                        counts,
+                    }),
+                }
+            }
+        }
+        totals
+    }
+
     /// The stages that read a source.
     fn entries(&self) -> impl Iterator<Item = u16> {
         let reads = |stage: &crate::pipeline::plan::Stage| {
@@ -125,17 +152,28 @@ struct Pipeline {
     workers: std::ops::Range<usize>,
 }
 
+/// What became of the records that an operator was given, since its pipeline began.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OperatorTotals {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The operator.
+    pub operator: String,
+    /// On all tasks of this process.
+    pub counts: Counts,
+}
+
 /// What was done.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Totals {
     /// Records read from sources and committed.
     pub records: u64,
     /// Epochs committed.
     pub epochs: u64,
-    /// Records that operators could not handle, since the pipelines began.
-    pub rejected: u64,
     /// Rows that were restored.
     pub restored: u64,
+    /// What became of the records of each operator.
+    pub operators: Vec<OperatorTotals>,
 }
 
 impl Running {
@@ -250,9 +288,9 @@ impl Running {
         let mut totals = Totals::default();
         for pipeline in &self.pipelines {
             let entries: Vec<_> = pipeline.prepared.entries().collect();
-            for status in statuses.get(pipeline.workers.clone()).unwrap_or_default() {
-                totals.add(status, &entries);
-            }
+            let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
+            own.iter().for_each(|status| totals.add(status, &entries));
+            totals.operators.extend(pipeline.prepared.operators(own));
         }
         totals
     }
@@ -284,7 +322,6 @@ impl Totals {
     fn add(&mut self, status: &Status, entries: &[u16]) {
         self.records += status.records.iter().filter(|(stage, _)| entries.contains(stage)).map(|(_, n)| n).sum::<u64>();
         self.epochs += status.epochs;
-        self.rejected += status.rejected.values().sum::<u64>();
         self.restored += status.restored;
     }
 }

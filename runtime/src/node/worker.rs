@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 use wasmill_core::commit::{Bounds, Memory, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, TaskId, Timestamp};
+use wasmill_core::task::memory::Counts;
 use wasmill_core::task::{Dropped, Task};
 use wasmill_core::worker::{self, Event};
 
@@ -50,8 +51,12 @@ pub struct Status {
     pub epochs: u64,
     /// Rows restored.
     pub restored: u64,
-    /// Records that went to dead letters or were left out, since the pipeline began.
-    pub rejected: BTreeMap<TaskId, u64>,
+    /// Epochs that were lost.
+    pub aborted: u64,
+    /// What became of the records that each node of a task's stage was given, since the pipeline began.
+    pub counts: BTreeMap<TaskId, Vec<Counts>>,
+    /// Up to when each task knows event time.
+    pub watermarks: BTreeMap<TaskId, Timestamp>,
     /// Why it ended, if it did not end well.
     pub failed: Option<String>,
     /// Whether it ended.
@@ -218,7 +223,8 @@ impl<F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'_, F> {
             status.quiet = quiet;
             status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
             status.next = running.tasks().flat_map(next).collect();
-            status.rejected = running.tasks().map(|task| (task.id(), task.rejected())).collect();
+            status.counts = running.tasks().map(|task| (task.id(), task.counts().collect())).collect();
+            status.watermarks = running.tasks().map(|task| (task.id(), task.committed().watermark)).collect();
         });
     }
 }
@@ -244,7 +250,10 @@ fn note(status: &mut Status, event: Event, pipeline: &str, worker: usize) {
             debug!(pipeline, worker, tasks, bytes, "epoch committed");
         }
         Event::Begun => debug!(pipeline, worker, "epoch begun"),
-        Event::Aborted { reason } => warn!(pipeline, worker, reason, "an epoch was lost and is processed again"),
+        Event::Aborted { reason } => {
+            status.aborted += 1;
+            warn!(pipeline, worker, reason, "an epoch was lost and is processed again");
+        }
         Event::Dropped { task, reason: Dropped::Verdict { operator, reason } } => {
             warn!(pipeline, worker, %task, operator, reason, "a record is at fault");
         }

@@ -133,7 +133,9 @@ impl Turn<'_> {
         let role = self.operators[node].declaration().role;
         match result {
             Ok(failures) if failures.is_empty() || role == Role::Transform => {
-                self.memory.operators[node].sequence += 1;
+                let remembered = &mut self.memory.operators[node];
+                remembered.sequence += 1;
+                remembered.counts.handled += (given.len() - failures.len()) as u64;
                 self.effects.measurements.extend(measurements.into_iter().map(|value| (node, value)));
                 self.check_armed(given, &armed)?;
                 Ok((failures, true))

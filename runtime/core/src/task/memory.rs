@@ -5,17 +5,39 @@ use crate::stage::Stage;
 use crate::varint::{put, take, take_bytes};
 use crate::watermark::{Progress, Told};
 
-/// How many records an operator was given, and what became of them.
+/// How many records an operator was given, and what became of them: what it was given is what it handled, what was late,
+/// what went to dead letters, and what was skipped.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Records and timers that it was given.
     pub input: u64,
+    /// Those that it handled, whatever it emitted for them.
+    pub handled: u64,
+    /// Records that came too late for it.
+    pub late: u64,
     /// Records that it emitted.
     pub emitted: u64,
     /// Records that went to the dead-letter topic.
     pub dead_lettered: u64,
     /// Records left out by its policy.
     pub skipped: u64,
+}
+
+impl Counts {
+    /// Adds those of another task.
+    pub fn add(&mut self, other: &Self) {
+        self.input += other.input;
+        self.handled += other.handled;
+        self.late += other.late;
+        self.emitted += other.emitted;
+        self.dead_lettered += other.dead_lettered;
+        self.skipped += other.skipped;
+    }
+
+    /// Whether it is known of every record what became of it.
+    pub fn add_up(&self) -> bool {
+        self.input == self.handled + self.late + self.dead_lettered + self.skipped
+    }
 }
 
 /// What a task remembers of one of its operators.
@@ -95,10 +117,9 @@ impl Memory {
         put(&mut bytes, self.operators.len() as u64);
         for operator in &self.operators {
             put_text(&mut bytes, &operator.operator);
-            let Counts { input, emitted, dead_lettered, skipped } = operator.counts;
-            for number in [operator.sequence, input, emitted, dead_lettered, skipped, operator.states.len() as u64] {
-                put(&mut bytes, number);
-            }
+            let Counts { input, handled, late, emitted, dead_lettered, skipped } = operator.counts;
+            let counts = [operator.sequence, input, handled, late, emitted, dead_lettered, skipped];
+            counts.into_iter().chain([operator.states.len() as u64]).for_each(|number| put(&mut bytes, number));
             operator.states.iter().for_each(|state| put_text(&mut bytes, state));
         }
         bytes
@@ -120,9 +141,10 @@ impl Memory {
         let inputs = take_list(from, take_progress)?;
         let operators = take_list(from, |from| {
             let operator = take_text(from)?;
-            let [sequence, input, emitted, dead_lettered, skipped] =
-                [take(from)?, take(from)?, take(from)?, take(from)?, take(from)?];
-            let counts = Counts { input, emitted, dead_lettered, skipped };
+            let sequence = take(from)?;
+            let [input, handled, late] = [take(from)?, take(from)?, take(from)?];
+            let [emitted, dead_lettered, skipped] = [take(from)?, take(from)?, take(from)?];
+            let counts = Counts { input, handled, late, emitted, dead_lettered, skipped };
             Some(OperatorMemory { operator, sequence, counts, states: take_list(from, take_text)? })
         })?;
         from.is_empty().then_some((epoch, revision, Self { next, inputs, watermark, told, backlog, clock, operators }))
@@ -238,7 +260,7 @@ mod tests {
             operators: vec![OperatorMemory {
                 operator: "count".into(),
                 sequence: 9,
-                counts: Counts { input: 1, emitted: 2, dead_lettered: 3, skipped: 4 },
+                counts: Counts { input: 8, handled: 1, late: 0, emitted: 2, dead_lettered: 3, skipped: 4 },
                 states: vec!["seen".into()],
             }],
         };

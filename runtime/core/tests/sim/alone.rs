@@ -11,7 +11,7 @@ use wasmill_core::commit::{Bounds, Guarantee, Memory, Terms};
 use wasmill_core::record::Timestamp;
 use wasmill_core::worker::Worker;
 
-use crate::check::{check_rest, read_back};
+use crate::check::{check_log, check_rest};
 use crate::model::{self, Expected};
 use crate::pipeline::{Lines, feed, few, many, operators, stages, tasks};
 use crate::ports::ports;
@@ -64,7 +64,7 @@ pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
         world.borrow_mut().give(PLACE, task);
     }
     let terms = terms(world.borrow().delivery, load.epoch);
-    let mut worker = Worker::new(ports(world, PLACE), stages(), operators(), terms);
+    let mut worker = Worker::new(ports(world, PLACE), stages(false), operators(), terms);
     if worker.acquire(&tasks(), Timestamp(*now)).is_err() {
         return false;
     }
@@ -84,7 +84,7 @@ pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
 fn check(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, expected: &Expected) -> BTreeSet<&'static str> {
     let world = run(load, fail_at, Delivery::Together);
     let world = world.borrow();
-    assert_eq!(read_back(&world.log), *expected);
+    check_log(&world.log, expected, false);
     assert_eq!(check_rest(&world), 2, "both stores have come to the end");
     assert!(world.fail_at.is_empty(), "not all faults were met");
     world.hit.clone()
@@ -147,7 +147,7 @@ fn no_two_faults_show() {
             let faults: BTreeMap<_, _> = [(at, first), (at + behind, second)].into();
             let run = catch_unwind(|| {
                 let world = run(load, faults.clone(), Delivery::Together);
-                assert_eq!(read_back(&world.borrow().log), expected);
+                check_log(&world.borrow().log, &expected, false);
                 check_rest(&world.borrow());
             });
             run.unwrap_or_else(|_| panic!("{faults:?}"));

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmill_core::batch::Headers;
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::Target;
-use wasmill_core::record::{Offset, TaskId};
+use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::row;
-use wasmill_core::task::memory::{Local, Memory};
+use wasmill_core::task::memory::{Counts, Local, Memory};
 
 use crate::disk::Rows;
 use crate::log::{At, CHANGELOG, COUNTS, Entry, LETTERS, Log, PARTITIONS, Record};
@@ -26,8 +26,19 @@ pub fn records(log: &Log, target: Target, partition: u32) -> Vec<Record> {
         .collect()
 }
 
+/// The log holds what the model says, and the counts say what it holds.
+pub fn check_log(log: &Log, expected: &Expected, skips: bool) {
+    let mut found = Expected { lines: expected.lines, ..read_back(log) };
+    if skips {
+        assert!(found.letters.is_empty());
+        found.letters.clone_from(&expected.letters);
+    }
+    assert_eq!(found, *expected);
+    check_counts(log, expected, skips);
+}
+
 /// What a reader finds, and that it is in order.
-pub fn read_back(log: &Log) -> Expected {
+fn read_back(log: &Log) -> Expected {
     let mut found = Expected::default();
     for partition in 0..PARTITIONS {
         let mut last_timer = i64::MIN;
@@ -102,13 +113,36 @@ pub fn check_rest(world: &World) -> usize {
     current
 }
 
+/// What became of all records and timers: none is left out, none is counted twice.
+fn check_counts(log: &Log, expected: &Expected, skips: bool) {
+    let mut split = Counts::default();
+    let mut count = Counts::default();
+    for partition in (0..PARTITIONS).map(Partition) {
+        let row = log.row(TaskId { stage: 0, partition }).unwrap();
+        split.add(&Memory::decode(&row.memory).unwrap().2.operators[0].counts);
+        let rows = replay(log, (CHANGELOG, partition.0), Offset(i64::MAX));
+        count.add(&Memory::decode(&rows[&row::META[..]]).unwrap().2.operators[0].counts);
+    }
+    assert!(split.add_up() && count.add_up(), "{split:?} {count:?}");
+    let failed = |by_split: bool| {
+        let of_split = |letter: &&(String, String, String)| (letter.2 == "no" || letter.2 == "poisoned") == by_split;
+        expected.letters.iter().filter(of_split).count() as u64
+    };
+    let rejected = |counts: &Counts| if skips { counts.skipped } else { counts.dead_lettered };
+    let words = expected.counts.values().sum::<u64>() + failed(false);
+    assert_eq!((split.input, split.emitted, rejected(&split)), (expected.lines, words, failed(true)));
+    let timers = expected.timers.len() as u64;
+    assert_eq!((count.input, rejected(&count)), (words + timers, failed(false)));
+    assert_eq!(count.emitted, expected.counts.values().sum::<u64>() + timers);
+}
+
 fn check_memory(rows: &Rows, guarantee: Guarantee, of: u64) {
     let (epoch, _, memory) = Memory::decode(&rows[&row::META[..]]).unwrap();
     match guarantee {
         Guarantee::ExactlyOnce => assert_eq!(epoch.0, of),
         Guarantee::AtLeastOnce => assert!(epoch.0 >= of),
     }
-    assert_eq!(memory.operators[0].counts.skipped, 0);
+    assert!(memory.operators[0].counts.add_up(), "{:?}", memory.operators[0].counts);
 }
 
 /// Each timer is in the index under its time, and each row that expires is in it no later than it does.

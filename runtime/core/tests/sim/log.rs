@@ -73,6 +73,8 @@ enum Fate {
 #[derive(Debug, Default)]
 struct Producer {
     epoch: u64,
+    /// Whether somebody else has ever taken it over: whoever has it may not know, and begin anew with what is not its own.
+    taken_over: bool,
     transaction: Option<Transaction>,
 }
 
@@ -111,6 +113,12 @@ impl Log {
         let producer = self.producers.entry(id.to_owned()).or_default();
         producer.epoch += 1;
         producer.epoch
+    }
+
+    /// Takes an id over whose tasks go to somebody else.
+    pub fn fence(&mut self, id: &str) {
+        self.initialize(id);
+        self.producers.entry(id.to_owned()).or_default().taken_over = true;
     }
 
     fn producer(&mut self, id: &str, epoch: u64) -> Result<&mut Producer, Fenced> {
@@ -166,6 +174,7 @@ impl Log {
         let late = self.producers.iter().filter(|(_, producer)| producer.transaction.as_ref().is_some_and(is_late));
         let late: Vec<_> = late.map(|(id, _)| id.clone()).collect();
         for id in late {
+            assert!(self.producers[&id].taken_over, "{id} left a transaction open, and nobody ended it");
             self.initialize(&id);
         }
     }

@@ -13,6 +13,8 @@ pub struct Expected {
     pub timers: BTreeSet<(String, i64)>,
     /// The dead letters: key, value, reason, in any order.
     pub letters: Vec<(String, String, String)>,
+    /// How many lines there are, which no reader of the outputs sees.
+    pub lines: u64,
 }
 
 /// What must become of lines with their event times, by partition.
@@ -42,5 +44,6 @@ pub fn expected(lines: &[Vec<(i64, String)>]) -> Expected {
     let watermark = lines.iter().map(greatest).min().unwrap_or(i64::MIN) - 1;
     expected.timers = set.into_iter().filter(|&(_, at)| at + TIMER <= watermark).collect();
     expected.letters.sort();
+    expected.lines = lines.iter().map(Vec::len).sum::<usize>() as u64;
     expected
 }

@@ -13,14 +13,14 @@ use crate::log::{COUNTS, Entry, LETTERS, LINES, Log, MORE, PARTITIONS, Record, W
 use crate::operators::{Count, Split};
 use crate::random::Random;
 
-/// Two sources into a splitter, a repartition topic, a counter.
-pub fn stages() -> Vec<Arc<Stage>> {
+/// Two sources into a splitter, a repartition topic, a counter. Records that fail go to dead letters, or are skipped.
+pub fn stages(skips: bool) -> Vec<Arc<Stage>> {
     let node = |operator: &str, changelog, to| Node {
         operator: operator.into(),
         plugin: "sha256:0".into(),
         changelog,
         outputs: vec![vec![Edge::Target(to)]],
-        on_error: OnError::DeadLetter(LETTERS),
+        on_error: if skips { OnError::Skip } else { OnError::DeadLetter(LETTERS) },
         retry: Retry::default(),
         limits: Limits::default(),
     };

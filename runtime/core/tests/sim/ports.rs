@@ -283,7 +283,7 @@ impl Tasks for Port {
             let mut own = world.seats.iter().filter(|(place, seat)| place.0 == self.place.0 && seat.producer.is_some());
             if own.all(|(&place, _)| id(place) != owner) {
                 world.met.taken_over += 1;
-                world.log.initialize(owner);
+                world.log.fence(owner);
             }
         })
     }
