@@ -5,6 +5,7 @@ mod output;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,8 +25,9 @@ use crate::node::embedded::{Embedded, StoreKind};
 use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
 use crate::node::running::{OperatorTotals, Prepared, Running, Settings, Totals};
+use crate::observe::{self, Server};
 use crate::pipeline::{self, Graph};
-use crate::plugin::Placed;
+use crate::plugin::{self, Placed};
 
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(20);
@@ -76,6 +78,9 @@ pub struct Args {
     /// How long a node may be silent on Kafka before others get its tasks
     #[arg(long, value_name = "DURATION", default_value = "45s")]
     pub session_timeout: Seconds,
+    /// Serve /livez, /readyz and /metrics here, for example 127.0.0.1:9400
+    #[arg(long, value_name = "ADDR")]
+    pub observe: Option<SocketAddr>,
     /// First part of the names of all topics that belong to the pipelines
     #[arg(long, value_name = "NAME", default_value = pipeline::plan::DEFAULT_CLUSTER)]
     pub cluster: String,
@@ -97,7 +102,7 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
     let counts = plugins.counts();
     tracing::debug!(compiled = counts.compiled, found = counts.found, "plugins are ready");
     let backend = open(args, dir)?;
-    let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir };
+    let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir, plugins: counts };
     session.run(&placed, signals)
 }
 
@@ -166,11 +171,13 @@ struct Session<'a> {
     graphs: &'a [Graph],
     backend: Arc<dyn Backend>,
     data_dir: &'a Path,
+    plugins: plugin::Counts,
 }
 
 impl Session<'_> {
     fn run(&self, placed: &[BTreeMap<String, Placed>], signals: &Signals) -> Result<()> {
         let started = Instant::now();
+        let listener = self.args.observe.map(observe::listen).transpose()?;
         let fed = feed::feed(self.backend.as_ref(), &self.args.feed, self.graphs)?;
         let prepared = self.graphs.iter().zip(placed);
         let prepared = prepared
@@ -182,10 +189,18 @@ impl Session<'_> {
         let settings = Settings { workers, until_end: self.args.until_end };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
         let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, settings)?;
+        let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();
+        if let Ok(Some(server)) = &server {
+            eprintln!("metrics are at http://{}/metrics", server.address());
+        }
         if !self.args.until_end {
             eprintln!("running {}; stop it with Ctrl-C", self.names());
         }
-        let watched = self.watch(&running, &mut printer, signals);
+        let watched = server.and_then(|server| {
+            let watched = self.watch(&running, &mut printer, signals);
+            drop(server);
+            watched
+        });
         let totals = running.stop();
         watched?;
         let totals = totals?;

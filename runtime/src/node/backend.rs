@@ -75,6 +75,11 @@ pub trait Site: Send + Sync {
         Guarantee::ExactlyOnce
     }
 
+    /// How many of the pipeline's tasks are this process's; `None`: all.
+    fn tasks(&self) -> Option<usize> {
+        None
+    }
+
     /// Gives up the place, after all workers have ended.
     fn leave(&self) {}
 }

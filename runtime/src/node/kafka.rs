@@ -179,6 +179,10 @@ impl Site for Place {
         self.topology.guarantee
     }
 
+    fn tasks(&self) -> Option<usize> {
+        Some(self.group.tasks().len())
+    }
+
     fn leave(&self) {
         self.group.stop(Leave::Now);
     }

@@ -1,5 +1,7 @@
 //! Pipelines that run: their workers, and whether they are done.
 
+mod observed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use wasmill_core::commit::Bounds;
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::task::memory::Counts;
 
+pub use self::observed::{Observed, Seen};
 use super::assembly::Assembly;
 use super::backend::{Backend, Membership, Site};
 use super::division::Division;
@@ -139,7 +142,7 @@ pub struct Settings {
 /// Pipelines that run.
 pub struct Running {
     backend: Arc<dyn Backend>,
-    pipelines: Vec<Pipeline>,
+    pipelines: Arc<[Pipeline]>,
     workers: Vec<Handle>,
     board: Arc<Board>,
 }
@@ -188,15 +191,17 @@ impl Running {
         let written: BTreeSet<&str> = written.iter().map(String::as_str).collect();
         let per_pipeline = |prepared: &Prepared| settings.workers.clamp(1, prepared.assembly.tasks.len().max(1));
         let board = Board::new(prepared.iter().map(per_pipeline).sum());
-        let mut running = Self { backend, pipelines: Vec::new(), workers: Vec::new(), board };
+        let mut running = Self { backend, pipelines: Arc::default(), workers: Vec::new(), board };
+        let mut pipelines = Vec::new();
         for prepared in prepared {
             let stops =
                 if settings.until_end { prepared.stops(running.backend.as_ref(), &written)? } else { Stops::new() };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
             let site = running.spawn(&prepared, cluster, &stops, workers.clone())?;
-            running.pipelines.push(Pipeline { prepared, site, stops, workers });
+            pipelines.push(Pipeline { prepared, site, stops, workers });
         }
+        running.pipelines = pipelines.into();
         Ok(running)
     }
 
@@ -224,6 +229,11 @@ impl Running {
         Ok(site)
     }
 
+    /// What can be seen of it from outside, from any thread.
+    pub fn observed(&self) -> Observed {
+        Observed { backend: self.backend.clone(), pipelines: self.pipelines.clone(), board: self.board.clone() }
+    }
+
     /// Waits for news, at most so long.
     pub fn wait(&self, at_most: Duration) {
         self.board.wait(at_most);
@@ -243,7 +253,7 @@ impl Running {
     /// where it ends now has had nothing to do since.
     pub fn is_done(&self) -> Result<bool> {
         let statuses = self.board.read();
-        for pipeline in &self.pipelines {
+        for pipeline in self.pipelines.iter() {
             let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
             let tasks: usize = own.iter().map(|status| status.tasks).sum();
             if tasks != pipeline.prepared.assembly.tasks.len() || !own.iter().all(|status| status.quiet) {
@@ -268,7 +278,7 @@ impl Running {
     /// Deletes what the repartition topics hold that is processed and committed.
     pub fn purge(&self) {
         let statuses = self.board.read();
-        for pipeline in &self.pipelines {
+        for pipeline in self.pipelines.iter() {
             let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
             let mut before = Vec::new();
             for (task, input, topic) in pipeline.prepared.repartitioned() {
@@ -286,7 +296,7 @@ impl Running {
     pub fn totals(&self) -> Totals {
         let statuses = self.board.read();
         let mut totals = Totals::default();
-        for pipeline in &self.pipelines {
+        for pipeline in self.pipelines.iter() {
             let entries: Vec<_> = pipeline.prepared.entries().collect();
             let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
             own.iter().for_each(|status| totals.add(status, &entries));
