@@ -225,12 +225,12 @@ fn keyed_built_ins_are_exactly_once_over_25_kills() {
     }
     place.run(RUN).ok();
 
-    let mut seen = HashSet::new();
+    let mut distinct = HashSet::new();
     let mut shops: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for (id, cents) in orders.into_iter().filter(|(id, _)| seen.insert(*id)) {
+    for (id, cents) in orders.into_iter().filter(|(id, _)| distinct.insert(*id)) {
         shops.entry(format!("s{}", id % 17)).or_default().push(cents);
     }
-    assert_eq!(consumed(&place, "once").len(), seen.len());
+    assert_eq!(consumed(&place, "once").len(), distinct.len());
     let counts = consumed(&place, "count");
     let pairs = counts.iter().map(|record| (record["key"].as_str().unwrap(), record["value"].as_str().unwrap()));
     let each: BTreeMap<_, _> = shops.iter().map(|(shop, cents)| (shop.clone(), cents.len() as u64)).collect();
@@ -242,14 +242,14 @@ fn keyed_built_ins_are_exactly_once_over_25_kills() {
         ("max", |cents| cents.iter().copied().max().unwrap()),
     ] {
         let expected: BTreeMap<_, _> = shops.iter().map(|(shop, cents)| (shop.clone(), money(of(cents)))).collect();
-        assert_eq!(last(&place, name, seen.len()), expected, "{name}");
+        assert_eq!(last(&place, name, distinct.len()), expected, "{name}");
     }
-    for (shop, mean) in last(&place, "avg", seen.len()) {
+    for (shop, mean) in last(&place, "avg", distinct.len()) {
         let cents = &shops[&shop];
         let expected = cents.iter().sum::<u64>() as f64 / cents.len() as f64 / 100.0;
         assert!((mean.parse::<f64>().unwrap() - expected).abs() < 1e-9, "{shop}: {mean}, not {expected}");
     }
-    println!("{kills} kills, {open} with an open epoch, {} orders", seen.len());
+    println!("{kills} kills, {open} with an open epoch, {} orders", distinct.len());
 }
 
 /// The last value of each key, of as many as there must be.

@@ -1,7 +1,7 @@
 //! Operators without code: what `use:` names in a pipeline file, on JSON values.
 //!
 //! Each has a file with its settings, as the pipeline file writes them, and with what it does. Those without state are
-//! [`each::Each`], those with a value for each key [`keyed::Fold`]; the frames around both make the
+//! `each::Each`, those with a value for each key `keyed::Fold`; the frames around both make the
 //! [`Operator`] of the core. What a record's sender can do to them ends in that record's failure: nothing here recurses
 //! along a value without a bound, and nothing grows beyond what one record and one call may put out.
 
@@ -108,7 +108,7 @@ impl BuiltIn {
     /// What is wrong with its settings that each of them alone cannot tell, and where, if that is not everywhere.
     pub fn check(&self) -> Result<(), (Option<Place>, String)> {
         match self {
-            Self::Route(settings) => settings.check().map_err(|(place, message)| (place, message)),
+            Self::Route(settings) => settings.check(),
             Self::Set(settings) if settings.fields.0.is_empty() && settings.expressions.0.is_empty() => {
                 Err((None, "`set` needs `fields` with values, or `expressions` that make them".to_owned()))
             }

@@ -116,7 +116,7 @@ impl Out {
     }
 
     /// Ends a record: what it put out counts, or does not.
-    fn end(&mut self, marks: &[Mark], good: bool) -> Result<(), CallError> {
+    pub(super) fn end(&mut self, marks: &[Mark], good: bool) -> Result<(), CallError> {
         let of_record = std::mem::take(&mut self.of_record);
         if !good {
             self.ports.iter_mut().zip(marks).for_each(|(columns, mark)| columns.undo(mark));
@@ -152,7 +152,7 @@ impl Out {
 }
 
 /// Where columns stood before a record.
-struct Mark {
+pub(super) struct Mark {
     records: usize,
     bytes: usize,
 }

@@ -83,7 +83,10 @@ impl<F: Fold> Keyed<F> {
             };
             let watermark = call.origin.watermarks.get(index).map_or(call.info.watermark, |&at| Timestamp(at));
             let step = self.fold.fold(kept, &record, watermark);
-            match step.and_then(|step| emit(&step, &record, &mut out).map(|()| step)) {
+            let step = step.and_then(|step| emit(&step, &record, &mut out).map(|()| step));
+            // The core drops what a call with failures puts out, so nothing is taken back here.
+            out.end(&[], step.is_ok())?;
+            match step {
                 Ok(Step { keep: Some(keep), .. }) => {
                     if changed.len() <= slot {
                         changed.resize(slot + 1, None);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::each::{Each, Out, Record};
 use super::json::Node;
-use crate::pipeline::field::FieldList;
+use crate::pipeline::field::{Field, FieldList};
 
 /// Keeps some fields of a value, in the order in which the value has them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -29,7 +29,7 @@ impl Each for Select {
             return out.keep(0, record);
         }
         let mut value = Node::parse(record.message.value)?;
-        let paths: Vec<&[String]> = self.fields.0.iter().map(|field| field.tokens()).collect();
+        let paths: Vec<&[String]> = self.fields.0.iter().map(Field::tokens).collect();
         if !matches!(value.open()?, Node::Object(_)) {
             return Err(format!("the value is {}, not an object", value.kind()));
         }
