@@ -194,33 +194,50 @@ mod tests {
         }
     }
 
+    /// A number by its digits and how many of them are behind the point.
+    fn plain(digits: i128, scale: usize) -> String {
+        let sign = if digits < 0 { "-" } else { "" };
+        let text = format!("{:0width$}", digits.unsigned_abs(), width = scale + 1);
+        let (whole, fraction) = text.split_at(text.len() - scale);
+        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    }
+
     prop_compose! {
-        fn number()(digits in -1_000_000_000_000_000_000_000_i128..1_000_000_000_000_000_000_000, scale in 0_usize..25)
-            -> String
-        {
-            let sign = if digits < 0 { "-" } else { "" };
-            let text = format!("{:0width$}", digits.abs(), width = scale + 1);
-            let (whole, fraction) = text.split_at(text.len() - scale);
-            if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        fn number()(digits in -1_000_000_000_000_000_i128..1_000_000_000_000_000, scale in 0_usize..18) -> (i128, usize) {
+            (digits, scale)
         }
     }
 
     proptest! {
         #[test]
-        fn sums_are_exact_and_do_not_depend_on_the_order(numbers in prop::collection::vec(number(), 1..20), turn in 0_usize..20) {
-            let sum = |numbers: &[String]| numbers.iter().fold(decimal("0"), |sum, text| &sum + &decimal(text));
+        fn sums_are_exact_and_do_not_depend_on_the_order(
+            numbers in prop::collection::vec(number(), 1..20),
+            turn in 0_usize..20,
+        ) {
+            let longest = numbers.iter().map(|(_, scale)| *scale).max().unwrap();
+            let total: i128 = numbers.iter().map(|(digits, scale)| digits * 10_i128.pow((longest - scale) as u32)).sum();
             let mut turned = numbers.clone();
             turned.rotate_left(turn % numbers.len());
-            turned.reverse();
-            prop_assert_eq!(sum(&numbers).to_string(), sum(&turned).to_string());
-            let negated: Vec<_> = numbers.iter().map(|text| text.strip_prefix('-').map_or(format!("-{text}"), str::to_owned)).collect();
-            let zero = &sum(&numbers) + &sum(&negated);
-            prop_assert!(zero.to_string().bytes().all(|b| b == b'0' || b == b'.'));
+            for numbers in [numbers, turned] {
+                let mut sum = decimal("0");
+                for (digits, scale) in numbers {
+                    sum = &sum + &decimal(&plain(digits, scale));
+                }
+                prop_assert_eq!(sum.to_string(), plain(total, longest));
+            }
         }
 
         #[test]
-        fn what_is_written_reads_the_same(text in number()) {
-            let once = decimal(&text);
+        fn numbers_are_ordered_by_value(a in number(), b in number()) {
+            let value = |(digits, scale): (i128, usize)| digits * 10_i128.pow(18 - scale as u32);
+            let of = |(digits, scale)| decimal(&plain(digits, scale));
+            prop_assert_eq!(of(a).cmp(&of(b)), value(a).cmp(&value(b)));
+        }
+
+        #[test]
+        fn what_is_written_reads_the_same((digits, scale) in number()) {
+            let once = decimal(&plain(digits, scale));
+            prop_assert_eq!(once.to_string(), plain(digits, scale));
             prop_assert_eq!(decimal(&once.to_string()), once);
         }
     }
