@@ -110,6 +110,30 @@ fn what_is_no_order_says_in_its_headers_where_it_was_and_why() {
     }
 }
 
+/// The sample has no keys and so goes over 4 partitions in turn; 2 workers.
+#[test]
+fn without_code_gives_what_it_ships() {
+    let place = Place::new();
+    run(&place, "without-code");
+    for topic in ["large-orders", "other-orders", "labels"] {
+        let mut got: Vec<_> =
+            consumed(&place, topic).iter().map(|record| record["value"].as_str().unwrap().to_owned()).collect();
+        let expected = shipped(&format!("without-code/expected/{topic}.txt"));
+        let mut expected: Vec<_> = expected.lines().collect();
+        got.sort();
+        expected.sort_unstable();
+        assert_eq!(got, expected, "{topic}");
+    }
+    let text = |part: &Value| part.as_str().unwrap().to_owned();
+    let last: BTreeMap<_, _> =
+        consumed(&place, "turnover").iter().map(|record| (text(&record["key"]), text(&record["value"]))).collect();
+    let turnover: Vec<_> = last.iter().map(|(shop, sum)| format!("{shop}\t{sum}")).collect();
+    assert_eq!(turnover, shipped("without-code/expected/turnover.tsv").lines().collect::<Vec<_>>());
+    let letters = consumed(&place, "without-code.dead-letters");
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0]["value"], r#"{"id":7"#);
+}
+
 /// 4 partitions by key; 2 workers.
 #[test]
 fn dedupe_lets_the_payments_through_that_its_readme_says() {

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod build;
+pub mod builtin;
 pub mod cli;
 pub mod control;
 pub mod data_dir;

@@ -39,7 +39,7 @@ struct OfStage {
     partition: u32,
 }
 
-/// What is seen, in the text format of OpenMetrics, which Prometheus reads.
+/// What is seen, in the text format of `OpenMetrics`, which Prometheus reads.
 pub fn render(seen: &[Seen], plugins: Counts) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("wasmill");
     registry.register("build", "The version of Wasmill", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

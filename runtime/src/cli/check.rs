@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::build as builder;
 use crate::node::plugins::{Plugins, declarations};
+use crate::pipeline::graph::Plugin;
 use crate::pipeline::{self, Plan};
 
 /// Check pipeline files, without a log
@@ -26,9 +27,10 @@ pub struct Validate {
 pub fn validate(args: &Validate) -> Result<()> {
     for path in &args.pipelines {
         let graph = super::run::load(path)?;
-        if args.plugins {
+        // Where nothing must be built, ports are checked anyway.
+        if args.plugins || graph.operators().iter().all(|operator| matches!(operator.plugin, Plugin::BuiltIn(_))) {
             let placed = Plugins::transient()?.place(&graph)?;
-            Plan::new(&graph, &declarations(&placed), pipeline::plan::DEFAULT_CLUSTER)?;
+            Plan::new(&graph, &declarations(&graph, &placed), pipeline::plan::DEFAULT_CLUSTER)?;
         }
         let (sources, operators, sinks) = (graph.sources().len(), graph.operators().len(), graph.sinks().len());
         let counts = [(sources, "source"), (operators, "operator"), (sinks, "sink")];

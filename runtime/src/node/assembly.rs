@@ -15,6 +15,8 @@ use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 
 use super::key_by::KeyBy;
 use super::widths::Widths;
+use crate::builtin::BuiltIn;
+use crate::pipeline::graph::Plugin;
 use crate::pipeline::key::Key;
 use crate::pipeline::plan::{self, InputKind, Plan};
 use crate::pipeline::spec;
@@ -35,6 +37,7 @@ pub struct Assembly {
 /// What makes an operator for a worker.
 enum Maker {
     Plugin(String, Placed),
+    BuiltIn(BuiltIn),
     KeyBy(String, Key),
 }
 
@@ -89,6 +92,7 @@ impl Assembly {
                     instance.open().with_context(|| format!("operator {operator}"))?;
                     Ok(Box::new(instance))
                 }
+                Maker::BuiltIn(built_in) => Ok(built_in.operator()),
                 Maker::KeyBy(operator, key) => Ok(Box::new(KeyBy::new(operator, key.clone()))),
             }
         };
@@ -148,8 +152,7 @@ impl Assembler<'_> {
         let mut draft = Draft { first_key: stage.nodes.len(), ..Draft::default() };
         let mut keys = Vec::new();
         for node in &stage.nodes {
-            let placed = self.plugins.get(&node.operator);
-            let placed = placed.with_context(|| format!("operator {} has no plugin", node.operator))?;
+            let (plugin, maker) = self.code(node)?;
             let outputs = node.outputs.iter().map(|edges| self.edges(edges, &mut draft, &mut keys)).collect();
             let changelog = node.changelog.as_ref().map(|topic| {
                 self.topology.changelogs.push(topic.clone());
@@ -159,14 +162,14 @@ impl Assembler<'_> {
             let output = usize::try_from(node.limits.output).unwrap_or(usize::MAX);
             draft.nodes.push(Node {
                 operator: node.operator.clone(),
-                plugin: format!("sha256:{}", placed.digest()),
+                plugin,
                 changelog,
                 outputs,
                 on_error: self.on_error(node.on_error),
                 retry,
                 limits: Limits { output, record: self.record },
             });
-            draft.makers.push(Maker::Plugin(node.operator.clone(), placed.clone()));
+            draft.makers.push(maker);
         }
         let (mut inputs, mut topics) = (Vec::new(), Vec::new());
         for input in &stage.inputs {
@@ -190,6 +193,16 @@ impl Assembler<'_> {
         self.topology.tasks.push(stage.tasks_topic.clone());
         let Draft { nodes, makers, repartitions, .. } = draft;
         Ok((Stage { name: stage.name.clone(), inputs, nodes, repartitions }, makers))
+    }
+
+    /// What tells an operator's code apart, and what makes the operator.
+    fn code(&self, node: &plan::Node) -> Result<(String, Maker)> {
+        if let Plugin::BuiltIn(built_in) = &node.plugin {
+            return Ok((format!("built-in:{}", built_in.name()), Maker::BuiltIn(built_in.clone())));
+        }
+        let placed = self.plugins.get(&node.operator);
+        let placed = placed.with_context(|| format!("operator {} has no plugin", node.operator))?;
+        Ok((format!("sha256:{}", placed.digest()), Maker::Plugin(node.operator.clone(), placed.clone())))
     }
 
     fn progress(&self, kind: &InputKind) -> Progress {

@@ -35,18 +35,19 @@ impl Plugins {
         self.cache.counts()
     }
 
-    /// The plugins of all operators, by the operators' names.
+    /// The plugins of all operators that have one, by the operators' names.
     pub fn place(&mut self, graph: &Graph) -> Result<BTreeMap<String, Placed>> {
         let mut placed = BTreeMap::new();
         for operator in graph.operators() {
             let one = self.place_one(operator).with_context(|| format!("operator {}", operator.name))?;
-            placed.insert(operator.name.clone(), one);
+            placed.extend(one.map(|one| (operator.name.clone(), one)));
         }
         Ok(placed)
     }
 
-    fn place_one(&mut self, operator: &Operator) -> Result<Placed> {
+    fn place_one(&mut self, operator: &Operator) -> Result<Option<Placed>> {
         let path = match &operator.plugin {
+            graph::Plugin::BuiltIn(_) => return Ok(None),
             graph::Plugin::Path(path) => path,
             graph::Plugin::Digest(digest) => {
                 bail!(
@@ -60,7 +61,7 @@ impl Plugins {
             settings: operator.settings.to_json().into(),
             limits: limits(&operator.limits),
         };
-        Ok(plugin.place(place)?)
+        Ok(Some(plugin.place(place)?))
     }
 
     /// The plugin of a file, or of a source directory, which is built first.
@@ -76,9 +77,14 @@ impl Plugins {
     }
 }
 
-/// What plugins say of themselves, by the names of their operators.
-pub fn declarations(placed: &BTreeMap<String, Placed>) -> BTreeMap<String, Declaration> {
-    placed.iter().map(|(operator, placed)| (operator.clone(), placed.declaration().clone())).collect()
+/// What plugins and built-ins say of themselves, by the names of their operators.
+pub fn declarations(graph: &Graph, placed: &BTreeMap<String, Placed>) -> BTreeMap<String, Declaration> {
+    let of = |operator: &Operator| match &operator.plugin {
+        graph::Plugin::BuiltIn(built_in) => Some(built_in.declaration()),
+        _ => placed.get(&operator.name).map(|placed| placed.declaration().clone()),
+    };
+    let declared = |operator: &Operator| Some((operator.name.clone(), of(operator)?));
+    graph.operators().iter().filter_map(declared).collect()
 }
 
 fn limits(limits: &graph::Limits) -> Limits {

@@ -40,7 +40,7 @@ impl Prepared {
         backend: &dyn Backend,
         fresh: bool,
     ) -> Result<Self> {
-        let plan = Plan::new(graph, &declarations(placed), cluster)?;
+        let plan = Plan::new(graph, &declarations(graph, placed), cluster)?;
         if fresh {
             let own: Vec<_> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
             backend.forget(&plan.group, &own)?;

@@ -3,6 +3,9 @@
 //! A key that a struct does not know is reported and passed over; keys that begin with `x-` are passed over in silence.
 //! Any other error ends the reading of the struct around it, so the tree is read again without what was wrong, until
 //! nothing new turns up.
+//!
+//! An operator's mapping is read twice: by what it runs, a plugin or a built-in with its settings, and by what all
+//! operators share. A key that is known to either is known.
 
 use std::{cell::RefCell, fmt};
 
@@ -14,11 +17,16 @@ use serde::{
 use super::{
     error::{Kind, Place, Report, Reported},
     name,
+    spec::operator::{CODE, OPERATOR, keys_of_code},
     yaml::{Key, Node, Plain, Resolved, Scalar, Style, Value},
 };
+use crate::builtin::USE;
 
 /// The name of the struct that stands for a value with its place: line, column, length, value.
 pub(super) const PLACED: &str = "$placed";
+
+/// The key that names a built-in.
+const USE_KEY: &str = "use";
 
 /// Most readings of one tree.
 const MOST_READINGS: usize = 20;
@@ -26,7 +34,7 @@ const MOST_READINGS: usize = 20;
 /// Reads a `T` from `node`.
 pub(super) fn decode<T: DeserializeOwned>(node: &Node, report: &Report) -> Result<T, Reported> {
     let wrong = RefCell::new(Vec::new());
-    let decoder = Decoder { node, key: None, context: Context { report, wrong: &wrong } };
+    let decoder = Decoder { node, key: None, part: Part::Whole, context: Context { report, wrong: &wrong } };
     for _ in 0..MOST_READINGS {
         let before = wrong.borrow().len();
         let read = T::deserialize(decoder).map_err(|failure| decoder.report(failure));
@@ -90,11 +98,23 @@ impl de::Error for Failure {
     }
 }
 
+/// What of a mapping is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// Of an operator's what it runs.
+    Code,
+    /// Of an operator's what all operators share; this is where its unknown keys are reported.
+    Shared,
+}
+
 #[derive(Clone, Copy)]
 struct Decoder<'de> {
     node: &'de Node,
     /// The key that the value stands behind.
     key: Option<&'de Key>,
+    part: Part,
     context: Context<'de>,
 }
 
@@ -107,7 +127,9 @@ impl<'de> Decoder<'de> {
             Failure::Missing(field) if self.node.get(field).is_some() => Reported,
             Failure::Missing(field) => match self.key {
                 Some(key) => {
-                    self.context.report.at(Kind::Key, key.place, format!("`{}` needs the key `{field}`", key.text))
+                    let or = if field == "plugin" { ", or `use` with the name of a built-in" } else { "" };
+                    let message = format!("`{}` needs the key `{field}`{or}", key.text);
+                    self.context.report.at(Kind::Key, key.place, message)
                 }
                 None => self.context.report.push(Kind::Key, None, format!("the file needs the key `{field}`")),
             },
@@ -151,17 +173,47 @@ impl<'de> Decoder<'de> {
         })
     }
 
-    /// The keys among `fields`; the others are reported.
+    /// The keys among `fields`; the others are reported, unless another part reads them.
     fn known(&self, pairs: &'de [(Key, Node)], fields: &'static [&'static str]) -> Vec<&'de (Key, Node)> {
+        let others = match self.part {
+            Part::Whole => Some(&[][..]),
+            Part::Code => None,
+            Part::Shared => keys_of_code(self.used()),
+        };
         let known = |(key, _): &&(Key, Node)| {
             let text = key.text.as_str();
-            if !fields.contains(&text) && !text.starts_with("x-") {
-                let hint = name::hint(text, fields.iter().copied());
-                self.context.report.at(Kind::Key, key.place, format!("unknown key `{text}`{hint}"));
+            if let Some(others) = others
+                && !fields.contains(&text)
+                && !others.contains(&text)
+                && !text.starts_with("x-")
+            {
+                self.unknown(key, others.iter().chain(fields).copied());
             }
             fields.contains(&text) && !self.context.wrong.borrow().contains(&key.place)
         };
         pairs.iter().filter(known).collect()
+    }
+
+    fn unknown(&self, key: &Key, known: impl Iterator<Item = &'static str> + Clone) {
+        let text = key.text.as_str();
+        let message = if text == "plugin" {
+            "`plugin` and `use` exclude each other; remove one".to_owned()
+        } else {
+            format!("unknown key `{text}`{}", name::hint(text, known))
+        };
+        self.context.report.at(Kind::Key, key.place, message);
+    }
+
+    /// The built-in that an operator's mapping names.
+    fn used(&self) -> Option<&'de str> {
+        self.node.get(USE_KEY).map(|(_, node)| match &node.value {
+            Value::Scalar(scalar) => scalar.text.as_str(),
+            _ => "",
+        })
+    }
+
+    fn of(&self, part: Part) -> Self {
+        Self { part, ..*self }
     }
 }
 
@@ -248,12 +300,46 @@ impl<'de> de::Deserializer<'de> for Decoder<'de> {
         self.settle(visitor.visit_map(pairs))
     }
 
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        if name != OPERATOR {
+            return self.deserialize_any(visitor);
+        }
+        match &self.node.value {
+            Value::Map(_) => {
+                visitor.visit_seq(OperatorParts { parts: vec![self.of(Part::Shared), self.of(Part::Code)] })
+            }
+            _ => self.expected("a mapping with keys such as `plugin`"),
+        }
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
+        if name == CODE {
+            let (at, variant) = match self.node.get(USE_KEY) {
+                Some((key, node)) => (Self { node, key: Some(key), ..self }, "use"),
+                None => (self, "plugin"),
+            };
+            return visitor.visit_enum(Variant { at, name: variant, value: self });
+        }
+        if name == USE {
+            let Some((key, node)) = self.node.get(USE_KEY) else { return self.expected("the key `use`") };
+            let at = Self { node, key: Some(key), ..self };
+            return match &node.value {
+                Value::Scalar(scalar) if !scalar.text.is_empty() => {
+                    visitor.visit_enum(Variant { at, name: &scalar.text, value: self })
+                }
+                _ => at.expected("the name of a built-in"),
+            };
+        }
         match &self.node.value {
             Value::Scalar(scalar) if !scalar.text.is_empty() => {
                 self.settle(visitor.visit_enum(scalar.text.as_str().into_deserializer()))
@@ -263,8 +349,59 @@ impl<'de> de::Deserializer<'de> for Decoder<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct
-        identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple identifier ignored_any
+    }
+}
+
+/// The parts of an operator, the last one first.
+struct OperatorParts<'de> {
+    parts: Vec<Decoder<'de>>,
+}
+
+impl<'de> de::SeqAccess<'de> for OperatorParts<'de> {
+    type Error = Failure;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
+        self.parts.pop().map(|part| part.settle(seed.deserialize(part))).transpose()
+    }
+}
+
+/// A variant whose name and value are not behind each other.
+struct Variant<'de> {
+    /// Where the name stands.
+    at: Decoder<'de>,
+    name: &'de str,
+    value: Decoder<'de>,
+}
+
+impl<'de> de::EnumAccess<'de> for Variant<'de> {
+    type Error = Failure;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Failure> {
+        let name = BorrowedStrDeserializer::new(self.name);
+        let variant = self.at.settle(seed.deserialize(name))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'de> {
+    type Error = Failure;
+
+    fn unit_variant(self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Failure> {
+        self.value.settle(seed.deserialize(self.value))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Failure> {
+        self.value.expected("a name")
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Failure> {
+        self.value.expected("a name")
     }
 }
 
@@ -301,7 +438,7 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failure> {
         let Some(node) = self.rest.next() else { return Ok(None) };
-        let decoder = Decoder { node, key: None, context: self.context };
+        let decoder = Decoder { node, key: None, part: Part::Whole, context: self.context };
         decoder.settle(seed.deserialize(decoder)).map(Some)
     }
 }
@@ -325,7 +462,7 @@ impl<'de> de::MapAccess<'de> for Pairs<'de> {
         let Some((key, node)) = self.value.take() else {
             return Err(de::Error::custom("a value without its key"));
         };
-        let decoder = Decoder { node, key: Some(key), context: self.context };
+        let decoder = Decoder { node, key: Some(key), part: Part::Whole, context: self.context };
         decoder.settle(seed.deserialize(decoder)).inspect_err(|_| {
             let mut wrong = self.context.wrong.borrow_mut();
             if !wrong.contains(&key.place) {

@@ -12,6 +12,7 @@ use super::{
     settings::Settings,
     spec::{Create, Format, Guarantee, OnError, Start, TimeFormat},
 };
+use crate::builtin::BuiltIn;
 
 mod build;
 mod order;
@@ -115,7 +116,7 @@ pub struct EventTime {
     pub idle_after: Duration,
 }
 
-/// A plugin at its place in the pipeline.
+/// A plugin or a built-in at its place in the pipeline.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// Its name.
@@ -124,7 +125,7 @@ pub struct Operator {
     pub place: Place,
     /// The code.
     pub plugin: Plugin,
-    /// Where the plugin is named in the file.
+    /// Where the plugin or the built-in is named in the file.
     pub plugin_place: Place,
     /// What it reads: one input without a name, or some that each have one.
     pub inputs: Vec<Input>,
@@ -142,13 +143,15 @@ pub struct Operator {
     pub repartition: Option<Placed<u32>>,
 }
 
-/// Where a plugin's code is.
+/// What an operator runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plugin {
     /// A file, or a source directory to build first; a relative path in the pipeline file starts at the file's directory.
     Path(PathBuf),
     /// A deployed plugin, by the SHA-256 of its bytes in 64 lower-case hexadecimal digits.
     Digest(String),
+    /// A built-in, which needs no code.
+    BuiltIn(BuiltIn),
 }
 
 /// One input of an operator.

@@ -7,7 +7,7 @@ const LONGEST_NAME: usize = 63;
 const LONGEST_TOPIC: usize = 249;
 
 /// What is wrong with `name` as the name of a pipeline, a source, an operator, a sink or a cluster.
-pub(super) fn check(name: &str) -> Result<(), String> {
+pub(crate) fn check(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() {
         return Err("a name must not be empty".to_owned());

@@ -9,12 +9,12 @@ use super::{
 };
 
 mod from;
-mod operator;
+pub(in crate::pipeline) mod operator;
 mod sink;
 mod source;
 
 pub use from::{From, Inputs};
-pub use operator::{Limits, OnError, Operator, Repartition, Retry};
+pub use operator::{Code, Limits, OnError, Operator, Plugin, Repartition, Retry, Shared};
 pub use sink::Sink;
 pub use source::{Create, Format, Source, Start, Time, TimeFormat};
 

@@ -6,10 +6,9 @@ use super::{
 };
 
 /// Sections of the file, and what of their entries' keys cannot be run, with what to do instead.
-const KEYS: [(&str, &str, &str); 8] = [
+const KEYS: [(&str, &str, &str); 7] = [
     ("sources", "file", "read a topic; `wasmill produce` and `--feed` write a file to one"),
     ("sources", "table", "read the topic as a stream"),
-    ("operators", "use", "write it as a plugin"),
     ("operators", "join", "write it as a plugin"),
     ("operators", "window", "write it as a plugin that sets timers"),
     ("operators", "key-with-window", "remove it"),

@@ -11,11 +11,13 @@ use super::{
     order::order,
     resolve::{Names, all},
 };
+use crate::builtin::BuiltIn;
 use crate::pipeline::{
     error::{Document, Kind, Place, Report, Reported, Warning},
     name,
     placed::Placed,
-    spec::{self, Spec},
+    settings::Settings,
+    spec::{self, Code, Spec},
 };
 
 /// The version of the format that is read.
@@ -130,22 +132,39 @@ impl Builder<'_> {
     }
 
     fn operator(&self, name: &Placed<String>, operator: &spec::Operator) -> Result<Operator, Reported> {
-        let inputs = self.names.inputs(&operator.from, name.place);
-        let plugin = self.plugin(&operator.plugin);
-        let limits = self.limits(operator.limits.as_ref());
+        let spec::Operator { code, shared } = operator;
+        let inputs = self.names.inputs(&shared.from, name.place);
+        let (plugin, plugin_place, settings, retry, limits) = match code {
+            Code::Plugin(of) => {
+                let plugin = self.plugin(&of.plugin);
+                (plugin, of.plugin.place, of.settings.clone(), of.retry, self.limits(of.limits.as_ref()))
+            }
+            Code::Use(built_in) => {
+                let place = shared.built_in.as_ref().map_or(name.place, |named| named.place);
+                let plugin = self.built_in(built_in, place);
+                (plugin, place, Settings::default(), spec::Retry::default(), self.limits(None))
+            }
+        };
         Ok(Operator {
             name: name.value.clone(),
             place: name.place,
             plugin: plugin?,
-            plugin_place: operator.plugin.place,
+            plugin_place,
             inputs: inputs?,
-            settings: operator.settings.clone(),
-            key: operator.key.clone(),
-            on_error: operator.on_error,
-            retry: Retry { attempts: operator.retry.attempts.get(), backoff: operator.retry.backoff.into() },
+            settings,
+            key: shared.key.clone(),
+            on_error: shared.on_error,
+            retry: Retry { attempts: retry.attempts.get(), backoff: retry.backoff.into() },
             limits: limits?,
-            repartition: operator.repartition.map(|r| Placed { value: r.partitions.get(), place: r.place }),
+            repartition: shared.repartition.map(|r| Placed { value: r.partitions.get(), place: r.place }),
         })
+    }
+
+    fn built_in(&self, built_in: &BuiltIn, place: Place) -> Result<Plugin, Reported> {
+        match built_in.check() {
+            Ok(()) => Ok(Plugin::BuiltIn(built_in.clone())),
+            Err((at, message)) => Err(self.report.at(Kind::Value, at.unwrap_or(place), message)),
+        }
     }
 
     fn plugin(&self, written: &Placed<String>) -> Result<Plugin, Reported> {

@@ -96,7 +96,7 @@ impl Binder<'_> {
                     let number = declaration.inputs.iter().position(|known| *known == name.value);
                     if number.is_none() {
                         let hint = name::hint(name, declaration.inputs.iter().map(String::as_str));
-                        let message = format!("the plugin of `{}` has no input `{}`{hint}", operator.name, name.value);
+                        let message = format!("`{}` has no input `{}`{hint}", operator.name, name.value);
                         self.report.at(Kind::Reference, name.place, message);
                     }
                     number
@@ -157,8 +157,8 @@ impl Binder<'_> {
 fn no_port<'a>(operator: &str, port: &str, ports: impl Iterator<Item = &'a str> + Clone) -> String {
     let known = name::list(ports.clone());
     if known.is_empty() {
-        return format!("the plugin of `{operator}` has no output ports, so nothing can read it");
+        return format!("`{operator}` has no output ports, so nothing can read it");
     }
     let hint = name::nearest(port, ports).map(|n| format!(", did you mean `{operator}.{n}`?")).unwrap_or_default();
-    format!("the plugin of `{operator}` has no output port `{port}`; it has {known}{hint}")
+    format!("`{operator}` has no output port `{port}`; it has {known}{hint}")
 }

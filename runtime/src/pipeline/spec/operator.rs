@@ -1,35 +1,159 @@
 //! Operators as a pipeline file writes them.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::{borrow::Cow, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::{Value, json};
 
 use super::Inputs;
-use crate::pipeline::{count::Count, duration::Duration, key::Key, placed::Placed, settings::Settings, size::ByteSize};
+use crate::{
+    builtin::BuiltIn,
+    pipeline::{
+        count::Count, duration::Duration, fields, key::Key, placed::Placed, settings::Settings, size::ByteSize,
+    },
+};
 
-/// A plugin at its place in the pipeline.
+/// What the decoder knows an operator by, and what an operator runs.
+pub(in crate::pipeline) const OPERATOR: &str = "$operator";
+pub(in crate::pipeline) const CODE: &str = "$code";
+
+/// A plugin or a built-in at its place in the pipeline. One mapping in the file.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// What it runs.
+    pub code: Code,
+    /// What all operators have.
+    pub shared: Shared,
+}
+
+/// What an operator runs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "$code", rename_all = "kebab-case")]
+pub enum Code {
+    /// A plugin.
+    Plugin(Plugin),
+    /// A built-in.
+    Use(BuiltIn),
+}
+
+/// What all operators have.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Operator {
-    /// A file, a source directory that is built first, or `sha256:<digest>` of a deployed plugin. Paths start at the
-    /// pipeline file's directory.
-    pub plugin: Placed<String>,
+pub struct Shared {
+    /// Where a built-in is named.
+    #[serde(rename = "use")]
+    #[schemars(skip)]
+    pub built_in: Option<Placed<IgnoredAny>>,
     /// What the operator reads.
     pub from: Inputs,
-    /// Given to the plugin as one JSON object.
-    #[serde(default)]
-    pub settings: Settings,
     /// What the records' key is made of, where it is not the key that they have.
     pub key: Option<Key>,
     /// What becomes of a record that the operator fails on.
     #[serde(default)]
     pub on_error: OnError,
+    /// The topic through which the operator's records pass where their key changes.
+    pub repartition: Option<Placed<Repartition>>,
+}
+
+/// A plugin, what it is given and what it may do.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Plugin {
+    /// A file, a source directory that is built first, or `sha256:<digest>` of a deployed plugin. Paths start at the
+    /// pipeline file's directory.
+    pub plugin: Placed<String>,
+    /// Given to the plugin as one JSON object.
+    #[serde(default)]
+    pub settings: Settings,
     /// How often what may work later is tried again before `on-error` applies.
     #[serde(default)]
     pub retry: Retry,
     /// What one instance of the plugin may use.
     pub limits: Option<Placed<Limits>>,
-    /// The topic through which the operator's records pass where their key changes.
-    pub repartition: Option<Placed<Repartition>>,
+}
+
+/// The keys that what an operator runs reads: those of a plugin, or the settings of a built-in; `None` where there is no
+/// such built-in.
+pub(in crate::pipeline) fn keys_of_code(built_in: Option<&str>) -> Option<&'static [&'static str]> {
+    match built_in {
+        None => fields::of::<Plugin>(None),
+        Some(name) => fields::of::<BuiltIn>(Some(name)),
+    }
+}
+
+impl<'de> Deserialize<'de> for Operator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+
+        impl<'de> Visitor<'de> for Parts {
+            type Value = Operator;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an operator")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Operator, A::Error> {
+                // Both are read before either fails, so that all that is wrong is told.
+                let (code, shared) = (parts.next_element(), parts.next_element());
+                let missing = || de::Error::custom("half an operator");
+                Ok(Operator { code: code?.ok_or_else(missing)?, shared: shared?.ok_or_else(missing)? })
+            }
+        }
+
+        deserializer.deserialize_tuple_struct(OPERATOR, 2, Parts)
+    }
+}
+
+impl JsonSchema for Operator {
+    fn schema_name() -> Cow<'static, str> {
+        "Operator".into()
+    }
+
+    /// One way for a plugin, and one for each built-in, each with the keys that all operators have.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let shared = Shared::json_schema(generator).to_value();
+        let mut ways = vec![merged(&Plugin::json_schema(generator).to_value(), &shared)];
+        let built_ins = BuiltIn::json_schema(generator).to_value();
+        for one in built_ins["oneOf"].as_array().into_iter().flatten() {
+            for (name, settings) in one["properties"].as_object().into_iter().flatten() {
+                let mut way = merged(&resolved(settings, generator), &shared);
+                way["description"] = one["description"].clone();
+                way["properties"]["use"] = json!({ "const": name, "description": "The name of a built-in." });
+                if let Some(required) = way["required"].as_array_mut() {
+                    required.push(json!("use"));
+                }
+                ways.push(way);
+            }
+        }
+        json_schema!({
+            "description": "A plugin or a built-in at its place in the pipeline.",
+            "type": "object",
+            "anyOf": ways,
+        })
+    }
+}
+
+/// The schema that a reference leads to.
+fn resolved(schema: &Value, generator: &SchemaGenerator) -> Value {
+    let reference = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+    reference.and_then(|name| generator.definitions().get(name)).unwrap_or(schema).clone()
+}
+
+/// The schema of a mapping with the keys of both.
+fn merged(one: &Value, other: &Value) -> Value {
+    let mut merged = one.clone();
+    for (name, property) in other["properties"].as_object().into_iter().flatten() {
+        merged["properties"][name] = property.clone();
+    }
+    let required: Vec<Value> =
+        [one, other].iter().flat_map(|schema| schema["required"].as_array().into_iter().flatten()).cloned().collect();
+    merged["required"] = Value::Array(required);
+    merged["additionalProperties"] = json!(false);
+    merged
 }
 
 /// What becomes of a record that an operator fails on.

@@ -103,14 +103,19 @@ fn the_schema_knows_what_is_read() {
     assert_eq!(at("/required"), &serde_json::json!(["format-version", "name", "sources"]));
     assert_eq!(at("/additionalProperties"), false);
     assert_eq!(at("/patternProperties/^x-"), true);
-    assert_eq!(at("/$defs/Operator/required"), &serde_json::json!(["plugin", "from"]));
-    assert_eq!(at("/$defs/Operator/patternProperties/^x-"), true);
+    assert_eq!(at("/$defs/Operator/anyOf/0/required"), &serde_json::json!(["plugin", "from"]));
+    assert_eq!(at("/$defs/Operator/anyOf/0/patternProperties/^x-"), true);
+    let filter = "/$defs/Operator/anyOf/1";
+    assert_eq!(at(&format!("{filter}/properties/use/const")), "filter");
+    assert_eq!(at(&format!("{filter}/required")), &serde_json::json!(["where", "from", "use"]));
+    assert_eq!(at(&format!("{filter}/additionalProperties")), false);
+    assert_eq!(at("/$defs/Operator/anyOf").as_array().map(Vec::len), Some(20));
     for (key, description) in [
         (
             "/properties/name",
             "The pipeline's name, of a-z, 0-9 and `-`. Topics and the consumer group are named after it.",
         ),
-        ("/$defs/Operator/properties/on-error", "What becomes of a record that the operator fails on."),
+        ("/$defs/Operator/anyOf/0/properties/on-error", "What becomes of a record that the operator fails on."),
         ("/$defs/Retry/properties/attempts", "Calls in all, 1 to 1000; 5 by default."),
         ("/$defs/Source/properties/topics", "Several topics that are read as one."),
     ] {

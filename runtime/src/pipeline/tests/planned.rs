@@ -58,6 +58,7 @@ fn plan(text: &str) -> String {
     let plugin = |written: &crate::pipeline::graph::Plugin| match written {
         crate::pipeline::graph::Plugin::Path(path) => path.display().to_string(),
         crate::pipeline::graph::Plugin::Digest(digest) => digest.clone(),
+        crate::pipeline::graph::Plugin::BuiltIn(built_in) => built_in.name().to_owned(),
     };
     let declarations: BTreeMap<String, Declaration> = graph
         .operators()
