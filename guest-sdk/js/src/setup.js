@@ -177,7 +177,8 @@ export class StateSetup {
   }
 
   #declare(kind, prefetch) {
-    this.#setup.states.push({ name: this.#name, kind, prefetch, ttlMs: this.#ttl, encoding: this.#encoding });
+    const declared = { name: this.#name, kind, prefetch, ttlMs: this.#ttl, encoding: this.#encoding };
+    this.#setup.states.push({ ...declared, value: this.#value });
     return new Declared(this.#name, this.#value, this.#encoding, this.#older);
   }
 }

@@ -130,7 +130,7 @@ class StateSetup:
     """A state being declared, by `Setup.state`."""
 
     def __init__(self, setup, name, value):
-        self._setup, self.name, self._value = setup, name, value
+        self._setup, self.name, self.value = setup, name, value
         self.kind, self.prefetch, self.ttl_ms, self.encoding_version, self._older = "single", False, None, 1, None
 
     def ttl(self, ttl):
@@ -168,4 +168,4 @@ class StateSetup:
 
     def _declare(self):
         self._setup.states.append(self)
-        return Declared(self.name, self._value, self.encoding_version, self._older)
+        return Declared(self.name, self.value, self.encoding_version, self._older)

@@ -46,7 +46,8 @@ export function opened() {
 export const lifecycle = (Operator, name, version) => ({
   describe: guarded((settings) => {
     const { inputs, outputs, states, metrics } = new Guest(Operator, settings).setup;
-    return { name, version, inputs, outputs, states, metrics };
+    const declared = states.map(({ value, ...state }) => state);
+    return { name, version, inputs, outputs, states: declared, metrics };
   }),
   open: guarded((settings) => {
     guest = new Guest(Operator, settings);
