@@ -48,7 +48,7 @@ export default class Probe extends Process {
   }
 
   onTimer(timer, cx) {
-    const text = `${decode(timer.name)} ${timer.at} ${this.seen.get(cx)} ${this.fields.get(cx, "a")}`;
-    cx.emitTo(this.late, timer.record.withValue(text));
+    const found = [decode(timer.name), timer.at, this.seen.get(cx), this.fields.get(cx, "a")];
+    cx.emitTo(this.late, timer.record.withJson(found));
   }
 }

@@ -50,8 +50,8 @@ class Probe(Process):
         self.last.delete(cx)
 
     def on_timer(self, timer, cx):
-        text = f"{timer.name.decode()} {timer.at} {self.seen.get(cx)} {self.fields.get(cx, 'a')}"
-        cx.emit_to(self.late, timer.record.with_value(text))
+        found = [timer.name.decode(), timer.at, self.seen.get(cx), self.fields.get(cx, "a")]
+        cx.emit_to(self.late, timer.record.with_json(found))
 
 
 export(Probe)

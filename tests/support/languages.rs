@@ -21,7 +21,7 @@ pub(crate) fn built(module: &str) -> PathBuf {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let source = repository().join(module);
     let extension = source.extension().unwrap().to_str().unwrap();
-    let (language, tools) = if extension == "py" { ("python", ["python3", "pip3"]) } else { ("js", ["node", "npm"]) };
+    let language = if extension == "py" { "python" } else { extension };
     let sdk = repository().join("guest-sdk").join(language);
     let mut hasher = DefaultHasher::new();
     for path in [&source, &sdk.join("build"), &sdk.join(if language == "js" { "src" } else { "wasmill" })] {
@@ -31,15 +31,24 @@ pub(crate) fn built(module: &str) -> PathBuf {
     let name = source.file_stem().unwrap().to_str().unwrap();
     let plugin = kept().join(format!("{language}-{name}-{:016x}.wasm", hasher.finish()));
     if !plugin.exists() {
-        for tool in tools {
-            let there = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
-            assert!(there, "{tool} is not there: run tests/run, which installs what the tests need");
-        }
+        check_tools(language);
         let output = Command::new(sdk.join("build")).arg(&source).arg("-o").arg(&plugin).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "build {module}: {said}\nrun tests/run, which installs what the tests need");
     }
     plugin
+}
+
+/// Fails if what a language needs is not there.
+pub(crate) fn check_tools(language: &str) {
+    let needed: &[&[&str]] = match language {
+        "python" => &[&["python3", "-c", "import ensurepip, venv"]],
+        _ => &[&["node", "--version"], &["npm", "--version"]],
+    };
+    for command in needed {
+        let there = Command::new(command[0]).args(&command[1..]).output().is_ok_and(|output| output.status.success());
+        assert!(there, "`{}` fails: run tests/run, which installs what the tests need", command.join(" "));
+    }
 }
 
 /// What files hold, below a directory in the order of their names.
@@ -48,7 +57,8 @@ fn hash(path: &Path, hasher: &mut DefaultHasher) {
         return fs::read(path).unwrap().hash(hasher);
     }
     let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let mut entries: Vec<_> = entries.filter(|entry| entry.file_name().is_none_or(|name| name != "__pycache__")).collect();
+    let mut entries: Vec<_> =
+        entries.filter(|entry| entry.file_name().is_none_or(|name| name != "__pycache__")).collect();
     entries.sort();
     entries.iter().for_each(|entry| hash(entry, hasher));
 }
