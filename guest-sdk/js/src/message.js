@@ -22,15 +22,6 @@ export class Message {
     this.timestamp = timestamp;
   }
 
-  /** A message that has all parts of a record. */
-  static of(record) {
-    const made = Object.create(Message.prototype);
-    made.source = record;
-    made.ownKey = made.ownValue = made.ownHeaders = KEPT;
-    made.timestamp = record.timestamp;
-    return made;
-  }
-
   /** The key, if there is one. */
   get key() {
     return this.ownKey === KEPT ? this.source.key : this.ownKey;
@@ -52,17 +43,17 @@ export class Message {
 
   /** With this key: text or bytes. */
   withKey(key) {
-    return but(this, "ownKey", toBytes(key));
+    return new Parts(this.source, toBytes(key), this.ownValue, this.ownHeaders, this.timestamp);
   }
 
   /** Without a key. */
   withoutKey() {
-    return but(this, "ownKey", undefined);
+    return new Parts(this.source, undefined, this.ownValue, this.ownHeaders, this.timestamp);
   }
 
   /** With this value: text or bytes. */
   withValue(value) {
-    return but(this, "ownValue", toBytes(value));
+    return new Parts(this.source, this.ownKey, toBytes(value), this.ownHeaders, this.timestamp);
   }
 
   /** With this value, written as JSON. */
@@ -72,36 +63,35 @@ export class Message {
 
   /** With its value absent: where a topic is read as a table, it deletes the key. */
   withoutValue() {
-    return but(this, "ownValue", undefined);
+    return new Parts(this.source, this.ownKey, undefined, this.ownHeaders, this.timestamp);
   }
 
   /** With one more header, behind those that are there. */
   withHeader(name, value) {
-    return but(this, "ownHeaders", push(this.encodedHeaders, name, value === undefined ? undefined : toBytes(value)));
+    const headers = push(this.encodedHeaders, name, value === undefined ? undefined : toBytes(value));
+    return new Parts(this.source, this.ownKey, this.ownValue, headers, this.timestamp);
   }
 
   /** Without headers. */
   withoutHeaders() {
-    return but(this, "ownHeaders", undefined);
+    return new Parts(this.source, this.ownKey, this.ownValue, undefined, this.timestamp);
   }
 
   /** With this event time. */
   withTimestamp(timestamp) {
-    return but(this, "timestamp", timestamp);
+    return new Parts(this.source, this.ownKey, this.ownValue, this.ownHeaders, timestamp);
   }
 }
 
-/** The message with another part. */
-function but(message, part, value) {
-  const made = Object.create(Message.prototype);
-  made.source = message.source;
-  made.ownKey = message.ownKey;
-  made.ownValue = message.ownValue;
-  made.ownHeaders = message.ownHeaders;
-  made.timestamp = message.timestamp;
-  made[part] = value;
-  return made;
+/** A message of these parts, made in one step: the record that parts which are `KEPT` are of, and the parts. For the SDK. */
+export function Parts(source, key, value, headers, timestamp) {
+  this.source = source;
+  this.ownKey = key;
+  this.ownValue = value;
+  this.ownHeaders = headers;
+  this.timestamp = timestamp;
 }
+Parts.prototype = Message.prototype;
 
 /** The text of a value as JSON. */
 export function writeJson(value) {

@@ -1,7 +1,7 @@
 /** What an operator emits. */
 import { Permanent } from "./errors.js";
 import { host } from "./host.js";
-import { KEPT, Message } from "./message.js";
+import { KEPT, Message, Parts } from "./message.js";
 import { Record } from "./record.js";
 import { same } from "./text.js";
 
@@ -75,6 +75,7 @@ export class Bytes {
   /** Adds bytes, and answers their offset. */
   push(added) {
     const offset = this.length;
+    if (added.length === 0) return offset;
     this.length += added.length;
     if (this.length > this.bytes.length) {
       const larger = new Uint8Array(2 * this.length);
@@ -124,7 +125,7 @@ export class Buffer {
   }
 
   push(given, record) {
-    const message = given instanceof Record ? Message.of(given) : given;
+    const message = given instanceof Record ? new Parts(given, KEPT, KEPT, KEPT, given.timestamp) : given;
     if (!(message instanceof Message)) throw new TypeError(`what is emitted is a Record or a Message, not ${typeof given}`);
     const { source } = message;
     const ownKey = message.ownKey === KEPT && source === record;
@@ -133,25 +134,11 @@ export class Buffer {
     }
     // The bytes of a record of an earlier call are not in the input any more.
     const inInput = source?.data === record.data;
-    this.#span(message.ownKey, source, inInput, 0);
-    this.#span(message.ownValue, source, inInput, 2);
-    this.#span(message.ownHeaders, source, inInput, 4);
+    span(this, message.ownKey, source, inInput, 0);
+    span(this, message.ownValue, source, inInput, 2);
+    span(this, message.ownHeaders, source, inInput, 4);
     this.timestamps.push(message.timestamp);
     this.origins.push(record.index);
-  }
-
-  #span(own, source, inInput, at) {
-    let part = own;
-    if (own === KEPT) {
-      if (inInput) {
-        const length = source.spans[source.at + at + 1];
-        this.spans.push(length < 0 ? 0 : source.spans[source.at + at] | OF_INPUT, length);
-        return;
-      }
-      part = source.part(at);
-    }
-    if (part === undefined) this.spans.push(0, -1);
-    else this.spans.push(this.data.push(part), part.length);
   }
 
   flush() {
@@ -159,4 +146,19 @@ export class Buffer {
     host.imports.emit(this.port, this.timestamps, this.spans, this.data.take(), this.origins);
     this.clear();
   }
+}
+
+/** Adds the span of a part; those that are in the call's input are not copied. */
+function span({ spans, data }, own, source, inInput, at) {
+  let part = own;
+  if (own === KEPT) {
+    if (inInput) {
+      const length = source.spans[source.at + at + 1];
+      spans.push(length < 0 ? 0 : source.spans[source.at + at] | OF_INPUT, length);
+      return;
+    }
+    part = source.part(at);
+  }
+  if (part === undefined) spans.push(0, -1);
+  else spans.push(data.push(part), part.length);
 }

@@ -1,8 +1,8 @@
 /** Records on their way in. */
 import { Failure } from "./errors.js";
-import { parse } from "./headers.js";
-import { Message } from "./message.js";
-import { decode } from "./text.js";
+import { parse, push } from "./headers.js";
+import { KEPT, Parts, writeJson } from "./message.js";
+import { decode, toBytes } from "./text.js";
 
 const UNREAD = Symbol("unread");
 
@@ -81,42 +81,43 @@ export class Record {
 
   /** The record with another key: text or bytes. */
   withKey(key) {
-    return Message.of(this).withKey(key);
+    return new Parts(this, toBytes(key), KEPT, KEPT, this.timestamp);
   }
 
   /** The record without a key. */
   withoutKey() {
-    return Message.of(this).withoutKey();
+    return new Parts(this, undefined, KEPT, KEPT, this.timestamp);
   }
 
   /** The record with another value: text or bytes. */
   withValue(value) {
-    return Message.of(this).withValue(value);
+    return new Parts(this, KEPT, toBytes(value), KEPT, this.timestamp);
   }
 
   /** The record with another value, written as JSON. */
   withJson(value) {
-    return Message.of(this).withJson(value);
+    return this.withValue(writeJson(value));
   }
 
   /** The record with its value absent: where a topic is read as a table, it deletes the key. */
   tombstone() {
-    return Message.of(this).withoutValue();
+    return new Parts(this, KEPT, undefined, KEPT, this.timestamp);
   }
 
   /** The record with one more header. */
   withHeader(name, value) {
-    return Message.of(this).withHeader(name, value);
+    const headers = push(this.encodedHeaders, name, value === undefined ? undefined : toBytes(value));
+    return new Parts(this, KEPT, KEPT, headers, this.timestamp);
   }
 
   /** The record without headers. */
   withoutHeaders() {
-    return Message.of(this).withoutHeaders();
+    return new Parts(this, KEPT, KEPT, undefined, this.timestamp);
   }
 
   /** The record with another event time. */
   withTimestamp(timestamp) {
-    return Message.of(this).withTimestamp(timestamp);
+    return new Parts(this, KEPT, KEPT, KEPT, timestamp);
   }
 }
 

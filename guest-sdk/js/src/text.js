@@ -1,10 +1,12 @@
 /** Text as UTF-8. QuickJS has neither TextEncoder nor TextDecoder. */
 
 const CHUNK = 4096;
+const NOTHING = new Uint8Array(0);
 
 /** The bytes of text. Text with half of a surrogate pair has none, and throws. */
 export function encode(text) {
   const length = text.length;
+  if (length === 0) return NOTHING;
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; at++) {
     const unit = text.charCodeAt(at);
