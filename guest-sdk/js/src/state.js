@@ -26,21 +26,23 @@ export class Declared {
   read(stored) {
     if (stored === undefined) return undefined;
     if (stored.length === 0) throw new Permanent(`read a value of state \`${this.name}\`: it has no encoding`);
-    const [encoding, bytes] = [stored[0], stored.subarray(1)];
-    if (encoding === this.encoding) return this.value.decode(bytes);
+    const encoding = stored[0];
+    if (encoding === this.encoding) return this.value.width ? this.value.read(stored, 1) : this.value.decode(stored.subarray(1));
     if (!this.older) {
       throw new Permanent(
         `read a value of state \`${this.name}\`: it is in encoding ${encoding}, not in ${this.encoding}`,
       );
     }
-    return this.older(encoding, bytes);
+    return this.older(encoding, stored.subarray(1));
   }
 
   write(value) {
-    const bytes = this.value.encode(value);
-    const stored = new Uint8Array(1 + bytes.length);
+    const { width } = this.value;
+    const bytes = width ? undefined : this.value.encode(value);
+    const stored = new Uint8Array(1 + (width ?? bytes.length));
     stored[0] = this.encoding;
-    stored.set(bytes, 1);
+    if (bytes) stored.set(bytes, 1);
+    else this.value.write(stored, 1, value);
     return stored;
   }
 }
@@ -151,35 +153,45 @@ export class OrderedMap {
 
 /** The prefetched states of a call: a cell for each slot and state, and what became of them. */
 export class Cells {
-  #values;
+  #spans;
+  #data;
   #states;
-  #changed = new Map();
+  /** By cell: `undefined` where it did not change, `null` where it was deleted. */
+  #changes;
+  #changed = [];
 
-  constructor(values, states) {
-    this.#values = values;
+  constructor({ spans, data }, states) {
+    this.#spans = spans;
+    this.#data = data;
     this.#states = states;
+    this.#changes = new Array(spans.length / 2).fill(undefined);
   }
 
   get(slot, state) {
     const cell = slot * this.#states + state;
-    if (this.#changed.has(cell)) return this.#changed.get(cell);
-    const { spans, data } = this.#values;
-    const [offset, length] = [spans[2 * cell], spans[2 * cell + 1]];
-    return length < 0 ? undefined : data.subarray(offset, offset + length);
+    const change = this.#changes[cell];
+    if (change !== undefined) return change ?? undefined;
+    const length = this.#spans[2 * cell + 1];
+    if (length < 0) return undefined;
+    const offset = this.#spans[2 * cell];
+    return this.#data.subarray(offset, offset + length);
   }
 
   put(slot, state, stored) {
-    this.#changed.set(slot * this.#states + state, stored);
+    const cell = slot * this.#states + state;
+    if (this.#changes[cell] === undefined) this.#changed.push(cell);
+    this.#changes[cell] = stored ?? null;
   }
 
   /** The cells that changed, and their values. */
   finish() {
     const spans = [];
     const data = new Bytes();
-    for (const stored of this.#changed.values()) {
-      if (stored === undefined) spans.push(0, -1);
+    for (const cell of this.#changed) {
+      const stored = this.#changes[cell];
+      if (stored === null) spans.push(0, -1);
       else spans.push(data.push(stored), stored.length);
     }
-    return { cells: [...this.#changed.keys()], values: { spans, data: data.take() } };
+    return { cells: this.#changed, values: { spans, data: data.take() } };
   }
 }
