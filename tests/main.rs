@@ -18,4 +18,5 @@ mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;
 mod new_projects_work;
+mod operators_in_other_languages;
 mod running_pipelines_are_observed;

@@ -2,5 +2,6 @@
 
 pub(crate) mod command;
 pub(crate) mod kafka;
+pub(crate) mod languages;
 pub(crate) mod lives;
 pub(crate) mod words;

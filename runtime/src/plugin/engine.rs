@@ -54,9 +54,11 @@ impl fmt::Debug for Engine {
 
 fn config() -> Config {
     let mut config = Config::new();
+    // Inlining across the modules of a component keeps all of it in memory until it is compiled: 8 GB for an operator in
+    // Python, instead of 370 MB.
     config
         .epoch_interruption(true)
-        .compiler_inlining(Inlining::Yes)
+        .compiler_inlining(Inlining::No)
         .parallel_compilation(true)
         .max_wasm_stack(STACK)
         .wasm_memory64(false)
