@@ -3,9 +3,11 @@
 pub mod broker;
 pub mod build;
 pub mod cli;
+pub mod connect;
 pub mod control;
 pub mod data_dir;
 pub mod embedded;
+pub mod files;
 pub mod kafka;
 pub mod lines;
 pub mod node;

@@ -20,6 +20,9 @@ use super::{
 /// The name of the struct that stands for a value with its place: line, column, length, value.
 pub(super) const PLACED: &str = "$placed";
 
+/// The name of a struct that may also be written as the text of its first key.
+pub(super) const SHORT: &str = "$short";
+
 /// Most readings of one tree.
 const MOST_READINGS: usize = 20;
 
@@ -239,6 +242,9 @@ impl<'de> de::Deserializer<'de> for Decoder<'de> {
     ) -> Result<V::Value, Failure> {
         if name == PLACED {
             return visitor.visit_seq(PlacedParts { place: self.node.place, value: self, next: 0 });
+        }
+        if name == SHORT && matches!(self.node.value, Value::Scalar(_)) {
+            return self.deserialize_str(visitor);
         }
         let Value::Map(pairs) = &self.node.value else {
             let example = fields.first().copied().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::port::{Control, Fault};
+use crate::port::{Control, Fault, Mark};
 use crate::record::{Offset, Timestamp};
 use crate::task::Task;
 use crate::task::turn::Segment;
@@ -17,6 +17,7 @@ pub(super) struct Pending {
     pub(super) offsets: Vec<i64>,
     pub(super) controls: Vec<(usize, Control)>,
     pub(super) next: Offset,
+    pub(super) mark: Mark,
     pub(super) at: usize,
     pub(super) control: usize,
 }
@@ -71,7 +72,13 @@ impl Task {
             _ => Arc::new(pending.records.select(pending.at..at)),
         };
         let offsets = pending.offsets.get(pending.at..at).unwrap_or_default().to_vec();
-        let behind = offsets.last().map_or(self.memory.next[pending.input], |&last| Offset(last).next());
+        let taken = offsets.last().map(|&offset| Offset(offset).next());
+        let behind = match (pending.offsets.get(at), taken) {
+            // Offsets may be apart: those of a file count bytes. Where control records lie between, they are not.
+            (Some(&following), _) if pending.controls.is_empty() => Offset(following),
+            (_, Some(next)) => next,
+            (_, None) => self.memory.next[pending.input],
+        };
         let next = if whole && control == pending.controls.len() { pending.next } else { behind };
         let segment = Segment { input: pending.input, records, offsets, watermarks, before, after };
         Ok(Cut { segment, progress: Some(progress), next, at, control })
