@@ -90,10 +90,14 @@ mod tests {
 
     #[test]
     fn what_is_no_envelope_is_refused() {
-        for value in ["", "hello", "\"a\"", "{}", r#"{"payload":1}"#, r#"{"schema":null,"payload":1,"x":2}"#, "{\"schema\""]
+        for value in
+            ["", "hello", "\"a\"", "{}", r#"{"payload":1}"#, r#"{"schema":null,"payload":1,"x":2}"#, "{\"schema\""]
         {
             let reason = unwrap(value.as_bytes(), &mut Vec::new()).unwrap_err();
-            assert!(reason.starts_with("read the value as connect-json, an object of `schema` and `payload`: "), "{reason}");
+            assert!(
+                reason.starts_with("read the value as connect-json, an object of `schema` and `payload`: "),
+                "{reason}"
+            );
         }
     }
 }

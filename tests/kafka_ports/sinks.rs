@@ -1,6 +1,8 @@
 use wasmill::kafka::Timing;
 use wasmill_core::commit::Guarantee;
-use wasmill_core::port::{Changelog, Control, Fault, Lease, Mark, Polled, Position, Sealed, Sink, Source, Tasks, Written};
+use wasmill_core::port::{
+    Changelog, Control, Fault, Lease, Mark, Polled, Position, Sealed, Sink, Source, Tasks, Written,
+};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 
 use super::world::{CHANGELOG, OUT, REPARTITION, WIDTH, World, batch, end, now, records, sealed, task};

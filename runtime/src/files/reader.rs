@@ -139,7 +139,11 @@ impl Reader {
                 self.open = Some(Open { file, known, at, is_current: false });
                 return Ok(Step::More);
             }
-            return self.change(file, "was replaced while nobody read it, and what was left of the old one is not found");
+            let what = match known.has_number(&file.metadata()?) {
+                true => "was cut off or written anew while nobody read it",
+                false => "was replaced while nobody read it, and the old one is not found beside it",
+            };
+            return self.change(file, what);
         }
         match beside(&path, &known)? {
             Some(file) => {

@@ -177,10 +177,15 @@ impl Target {
         let progress = match recorded {
             None => begun(0),
             Some(recorded) if !recorded.is_of(&metadata) => {
-                warn!("{} is not the file that was written before: what is new goes behind its end", job.path.display());
+                warn!(
+                    "{} is not the file that was written before: what is new goes behind its end",
+                    job.path.display()
+                );
                 begun(recorded.next)
             }
-            Some(recorded) if metadata.len() < recorded.length => return Err(cut(job, metadata.len(), recorded.length)),
+            Some(recorded) if metadata.len() < recorded.length => {
+                return Err(cut(job, metadata.len(), recorded.length));
+            }
             Some(recorded) => {
                 // What is behind was appended by a process that was killed before it recorded it.
                 file.set_len(recorded.length).with_context(|| format!("cut {}", job.path.display()))?;

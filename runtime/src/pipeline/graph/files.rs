@@ -73,14 +73,17 @@ impl Builder<'_> {
     /// Reports files that are read or written twice: a file has one reader, and one writer that knows how long it is.
     pub(super) fn check_files(&self) {
         let sources = self.spec.sources.0.iter();
-        let read = sources.filter_map(|(name, source)| source.file.as_ref().map(|file| (name, &file.value.path, file.place)));
+        let read =
+            sources.filter_map(|(name, source)| source.file.as_ref().map(|file| (name, &file.value.path, file.place)));
         self.check_pairs(read, |other| {
             format!("the source `{other}` reads this file already; let both readers use that one")
         });
         let sinks = self.spec.sinks.0.iter();
         let written = sinks.filter_map(|(name, sink)| sink.file.as_ref().map(|file| (name, &file.value, file.place)));
         self.check_pairs(written, |other| {
-            format!("the sink `{other}` writes this file already; write another one, or let that sink have both in `from`")
+            format!(
+                "the sink `{other}` writes this file already; write another one, or let that sink have both in `from`"
+            )
         });
     }
 
