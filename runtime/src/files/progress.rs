@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+/// Behind the name of one that is being written.
+const NEW: &str = ".new";
+
 /// What a sink's file holds.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +43,8 @@ impl Progress {
 
     /// Records it in place of what was there.
     pub(super) fn write(&self, at: &Path) -> io::Result<()> {
-        let beside = at.with_extension("new");
+        let mut beside = at.as_os_str().to_owned();
+        beside.push(NEW);
         let mut file = File::create(&beside)?;
         file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
         file.sync_data()?;
@@ -62,7 +66,11 @@ pub fn withdraw(directory: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     for entry in entries {
-        let Some(progress) = Progress::read(&entry?.path()).ok().flatten() else { continue };
+        let path = entry?.path();
+        if path.as_os_str().as_encoded_bytes().ends_with(NEW.as_bytes()) {
+            continue;
+        }
+        let Some(progress) = Progress::read(&path).ok().flatten() else { continue };
         let shown = progress.path.display();
         match OpenOptions::new().write(true).open(&progress.path) {
             Ok(file) if progress.is_of(&file.metadata()?) && file.metadata()?.len() >= progress.length => {

@@ -50,8 +50,9 @@ pub(super) struct Reader {
     /// The file that it counts in, once one was opened.
     known: Option<Known>,
     open: Option<Open>,
-    /// Bytes behind the last whole line.
+    /// Bytes that were read, and how many of them were handed out.
     rest: Vec<u8>,
+    done: usize,
     /// Bytes of a line of which only the beginning is kept in `rest`.
     long: Option<u64>,
     /// Whether nothing is read any more.
@@ -75,7 +76,7 @@ impl Reader {
     pub(super) fn new(input: FileInput, stop: Option<u64>, next: Offset, mark: Mark) -> Self {
         let known = Known::decode(mark);
         let stop = stop.filter(|_| input.follow);
-        Self { input, stop, next, known, open: None, rest: Vec::new(), long: None, over: false, told: false }
+        Self { input, stop, next, known, open: None, rest: Vec::new(), done: 0, long: None, over: false, told: false }
     }
 
     /// Reads on. A failure is told with what was being done.
@@ -173,7 +174,7 @@ impl Reader {
 
     /// Takes a file, and hands out that it was taken.
     fn go_on(&mut self, file: File, known: Known, at: u64, is_current: bool) -> Result<Step, Unusable> {
-        (self.rest, self.long) = (Vec::new(), None);
+        (self.rest, self.done, self.long) = (Vec::new(), 0, None);
         let mut known = known;
         known.learn(&file, at)?;
         let mark = known.encode();
@@ -207,7 +208,7 @@ impl Reader {
     /// Takes the whole lines that were read, at most as many as one step brings.
     fn lines(&mut self, now: Timestamp) -> Option<(Batch, Vec<i64>)> {
         let (mut records, mut offsets) = (Batch::default(), Vec::new());
-        let mut taken = 0;
+        let mut taken = self.done;
         while records.len() < MOST_RECORDS && records.bytes() < MOST_BYTES {
             let rest = self.rest.get(taken..).unwrap_or_default();
             let Some(length) = rest.iter().position(|&byte| byte == b'\n') else { break };
@@ -219,8 +220,10 @@ impl Reader {
             taken += length + 1;
             self.next = Offset(self.next.0 + dropped as i64 + length as i64 + 1);
         }
-        self.rest.drain(..taken);
+        self.done = taken;
         if records.is_empty() {
+            self.rest.drain(..taken);
+            self.done = 0;
             self.shorten();
             return None;
         }
