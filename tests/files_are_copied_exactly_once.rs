@@ -176,6 +176,29 @@ fn a_line_is_in_the_other_file_at_once() {
     assert!(took.iter().min().unwrap() < &Duration::from_millis(200), "{took:?}");
 }
 
+/// A file has one partition and the topic four; 2 workers.
+#[test]
+fn a_file_and_a_topic_are_read_as_one() {
+    let place = Place::new();
+    place.write(
+        "pipeline.yaml",
+        "format-version: 1\nname: union\nsources:\n  lines: {file: in.txt}\n  \
+         orders: {topic: orders, create: {partitions: 4}}\nsinks: {all: {file: out.txt, from: [lines, orders]}}\n",
+    );
+    let lines = |prefix: &str| (0..1_000).map(|line| format!("{prefix} {line:03}\n")).collect::<Vec<_>>().concat();
+    place.write("in.txt", lines("file"));
+    place.write("orders.txt", lines("topic"));
+    let arguments = ["run", "pipeline.yaml", "--until-end", "--data-dir", "data", "--workers", "2"];
+    place.run([&arguments[..], &["--feed", "orders=orders.txt"]].concat()).ok();
+    let copied = fs::read_to_string(place.path("out.txt")).unwrap();
+    let mut got: Vec<_> = copied.lines().collect();
+    let of_file: Vec<_> = got.iter().copied().filter(|line| line.starts_with("file")).collect();
+    assert!(of_file.is_sorted() && of_file.len() == 1_000, "the lines of the file stay in their order");
+    got.sort_unstable();
+    let expected = lines("file") + &lines("topic");
+    assert_eq!(got, expected.lines().collect::<Vec<_>>());
+}
+
 #[test]
 fn the_quick_start_of_kafka_connect_needs_no_code() {
     let place = Place::new();

@@ -48,7 +48,9 @@ impl Progress {
         let mut file = File::create(&beside)?;
         file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
         file.sync_data()?;
-        fs::rename(&beside, at)
+        fs::rename(&beside, at)?;
+        // What is recorded may be deleted from the topic: a power cut must not bring the older version back.
+        at.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 
     /// Whether it tells of the file with this metadata.

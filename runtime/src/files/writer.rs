@@ -38,6 +38,8 @@ pub struct Job {
     pub topic: String,
     /// What tells the topic's log from every other.
     pub log: String,
+    /// Where the topic ends, before anything more is written to it.
+    pub end: Offset,
     /// Where it is recorded how far it has come.
     pub directory: PathBuf,
 }
@@ -163,6 +165,16 @@ impl Target {
             format!("read {}, which says how much of {} is written", at.display(), job.path.display())
         })?;
         let recorded = recorded.filter(|recorded| recorded.log == job.log);
+        if let Some(recorded) = recorded.as_ref().filter(|recorded| recorded.next > job.end.0) {
+            bail!(
+                "{} has the records of {} up to {}, but the log ends at {}: it lost its last ones in a power cut, and will \
+                 make them again; start over with --fresh, which takes out of the file what was written",
+                job.path.display(),
+                job.topic,
+                recorded.next,
+                job.end
+            );
+        }
         let file = open(job)?;
         let metadata = file.metadata()?;
         let begun = |next: i64| Progress {

@@ -91,6 +91,7 @@ impl Prepared {
                 path,
                 topic: sink.topic.clone(),
                 log: backend.identity(&sink.topic)?,
+                end: backend.end(&sink.topic, Partition(0))?,
                 directory: directory.to_path_buf(),
             };
             writers.push(Writer::start(job, backend.broker()?)?);
