@@ -144,9 +144,8 @@ fn wait_for(path: &Path, text: &str) -> Duration {
     begun.elapsed()
 }
 
-#[test]
-fn a_line_is_in_the_other_file_at_once() {
-    let copied = Copied::new("at-once", None);
+/// Appends lines while it runs, then rotates the file, then cuts it off.
+fn append_and_wait(copied: &Copied) -> Vec<Duration> {
     let arguments: Vec<_> = copied.arguments().into_iter().filter(|argument| argument != "--until-end").collect();
     let mut running = copied.place.command(arguments).spawn().unwrap();
     let (from, to) = (copied.place.path("in.txt"), copied.place.path("out.txt"));
@@ -172,8 +171,21 @@ fn a_line_is_in_the_other_file_at_once() {
     running.kill().unwrap();
     running.wait().unwrap();
     println!("{took:?}");
-    // Two commits of 20 ms each and a look every 20 ms; the rest is for a busy machine.
+    took
+}
+
+/// Two commits of 20 ms each and a look every 20 ms; the rest is for a busy machine.
+#[test]
+fn a_line_is_in_the_other_file_at_once() {
+    let took = append_and_wait(&Copied::new("at-once", None));
     assert!(took.iter().min().unwrap() < &Duration::from_millis(200), "{took:?}");
+}
+
+/// The same, with two transactions.
+#[test]
+fn a_line_is_in_the_other_file_at_once_on_kafka() {
+    let took = append_and_wait(&Copied::new("at-once", Some(Broker::shared().address())));
+    assert!(took.iter().min().unwrap() < &Duration::from_secs(1), "{took:?}");
 }
 
 /// A file has one partition and the topic four; 2 workers.
