@@ -24,7 +24,7 @@
 //! each with a length of its own.
 //!
 //! The writer appends, waits until the disk has it, and then records in the data directory up to which record of the topic
-//! the file holds what, and how long it is with that, by renaming a new [`Progress`](progress::Progress) over the old one.
+//! the file holds what, and how long it is with that, by renaming a new record of it (`files/progress.rs`) over the old one.
 //! Killed before that, the next one cuts the file to the length that is recorded and appends the same bytes again: the
 //! topic has one order. What is recorded is deleted from the topic from time to time, never more.
 
