@@ -7,6 +7,7 @@
 mod guests;
 mod support;
 
+mod bad_files_are_told;
 mod bad_input_is_told;
 mod bad_plugins_are_refused;
 mod bad_plugins_harm_nobody;
@@ -14,6 +15,7 @@ mod bad_records_become_dead_letters;
 mod built_ins_need_no_code;
 mod commands_say_what_there_is;
 mod examples_do_what_they_say;
+mod files_are_copied_exactly_once;
 mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;

@@ -6,6 +6,7 @@
 //! <data-dir>/log/        the embedded log, and log.synced beside it
 //! <data-dir>/log.sock    where a running process serves the log
 //! <data-dir>/plugins/    compiled plugins
+//! <data-dir>/files/      how much of the files of sinks is written
 //! <data-dir>/store/      rows of stateful operators, a cache of the changelogs
 //! ```
 
@@ -19,6 +20,8 @@ use uuid::Uuid;
 const FORMAT: u32 = 1;
 /// What [`DataDir::empty`] leaves.
 const KEPT: [&str; 4] = ["lock", "format", "plugins", "node-id"];
+/// Where it is recorded how much of the files of sinks is written.
+pub const FILES: &str = "files";
 const FORMAT_PREFIX: &str = "wasmill data ";
 
 /// Why a data directory cannot be used.
@@ -133,6 +136,11 @@ impl DataDir {
     /// Where the embedded log is.
     pub fn log(&self) -> PathBuf {
         self.path.join("log")
+    }
+
+    /// Where it is recorded how much of the files of sinks is written.
+    pub fn files(&self) -> PathBuf {
+        self.path.join(FILES)
     }
 
     /// Where rows are kept.

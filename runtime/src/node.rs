@@ -4,6 +4,7 @@ pub mod assembly;
 pub mod backend;
 mod division;
 pub mod embedded;
+mod formats;
 pub mod kafka;
 mod key_by;
 pub mod plugins;

@@ -4,6 +4,8 @@
 //! input by number; the ports of Kafka and of the embedded log look the names up here. Task (stage s, partition p)
 //! reads partition p of every input of stage s that has that many partitions.
 
+use std::path::PathBuf;
+
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::TaskId;
@@ -32,6 +34,22 @@ pub struct InputTopic {
     pub start: Start,
     /// Whether it is one of Wasmill's own topics, with control records between the records.
     pub repartition: bool,
+    /// The file that its records come from, where that is no topic. A file has one partition, and its name as a topic,
+    /// `file:` and its path as the pipeline file has it, is none that a log could have.
+    pub file: Option<FileInput>,
+}
+
+/// A file that is read line by line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileInput {
+    /// The name of its source.
+    pub source: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether its end is not the end of the input.
+    pub follow: bool,
+    /// Bytes of the longest line that becomes a record as it is.
+    pub longest: usize,
 }
 
 /// Where an input begins when nothing is committed.

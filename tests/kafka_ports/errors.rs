@@ -20,7 +20,7 @@ fn a_broker_that_is_not_there_is_told_within_ten_seconds() {
 #[test]
 fn a_topic_that_is_not_there_is_named_with_how_to_make_it() {
     let client = Broker::shared().client();
-    let input = InputTopic { topic: "no-such-topic".into(), start: Start::Earliest, repartition: false };
+    let input = InputTopic { topic: "no-such-topic".into(), start: Start::Earliest, repartition: false, file: None };
     let topology = Topology { inputs: vec![vec![input]], ..Topology::default() };
     let identity = Identity { cluster: "c".into(), pipeline: "p".into(), node: "n".into() };
     let error = Pipeline::open(client, identity, topology).unwrap_err();

@@ -1,6 +1,8 @@
 use wasmill::kafka::Timing;
 use wasmill_core::commit::Guarantee;
-use wasmill_core::port::{Changelog, Control, Fault, Lease, Polled, Position, Sealed, Sink, Source, Tasks, Written};
+use wasmill_core::port::{
+    Changelog, Control, Fault, Lease, Mark, Polled, Position, Sealed, Sink, Source, Tasks, Written,
+};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 
 use super::world::{CHANGELOG, OUT, REPARTITION, WIDTH, World, batch, end, now, records, sealed, task};
@@ -199,7 +201,7 @@ fn what_a_task_tells_comes_between_the_records_it_sends() {
     let partition = wasmill::partitioner::partition(b"k", WIDTH);
     for other in (0..WIDTH).map(Partition) {
         let downstream = TaskId { stage: 1, partition: other };
-        worker.source.assign(downstream, &[Position { input: 0, next: Offset(0) }]).unwrap();
+        worker.source.assign(downstream, &[Position { input: 0, next: Offset(0), mark: Mark::NONE }]).unwrap();
         let fetched = records(&mut worker.source);
         let values: Vec<_> = fetched.records.iter().filter_map(|message| message.value).collect();
         if other == partition {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use wasmill::broker::Broker as _;
 use wasmill::kafka::records::Records;
-use wasmill_core::port::{Fault, Polled, Position, Source};
+use wasmill_core::port::{Fault, Mark, Polled, Position, Source};
 use wasmill_core::record::{Offset, Partition, TaskId};
 
 use super::world::{PATIENCE, WIDTH, World, batch, end, records, task};
@@ -18,7 +18,7 @@ fn feed(broker: &Broker, world: &World, per_partition: u64) {
 }
 
 fn at(next: i64) -> Position {
-    Position { input: 0, next: Offset(next) }
+    Position { input: 0, next: Offset(next), mark: Mark::NONE }
 }
 
 #[test]

@@ -66,7 +66,8 @@ impl World {
 
     fn open(client: Client, name: String, node: &str, guarantee: Guarantee) -> Self {
         let topic = |kind: &str| format!("{name}.{kind}");
-        let input = |kind, repartition| InputTopic { topic: topic(kind), start: Start::Earliest, repartition };
+        let input =
+            |kind, repartition| InputTopic { topic: topic(kind), start: Start::Earliest, repartition, file: None };
         let topology = Topology {
             targets: vec![topic("out"), topic("repartition")],
             changelogs: vec![topic("changelog")],

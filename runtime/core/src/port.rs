@@ -29,6 +29,16 @@ pub enum Fault {
     Fatal(String),
 }
 
+/// What an input's offsets count in, where its topic's name does not say it: for a file, which file it is. Kept in the
+/// task's row beside the offset that it belongs to, and given back with it; only the source reads it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Mark(pub [u64; 5]);
+
+impl Mark {
+    /// There is nothing to know.
+    pub const NONE: Self = Self([0; 5]);
+}
+
 /// Where the worker reads an input of a task.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Position {
@@ -36,6 +46,8 @@ pub struct Position {
     pub input: u32,
     /// The next record to read.
     pub next: Offset,
+    /// What the offset counts in.
+    pub mark: Mark,
 }
 
 /// What an upstream task tells by a control record in a repartition topic.
@@ -64,6 +76,8 @@ pub struct Fetched {
     pub controls: Vec<(usize, Control)>,
     /// Where reading goes on.
     pub next: Offset,
+    /// What `next` counts in.
+    pub mark: Mark,
 }
 
 /// What a poll brought.

@@ -160,6 +160,7 @@ pub(crate) fn restore(
     }
     let mut memory = remembered.unwrap_or_else(|| Memory::new(stage, row.next.clone()));
     memory.next.clone_from(&row.next);
+    memory.marks.clone_from(&row.marks);
     memory.adapt(stage);
     let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
     for (node, store) in stores {

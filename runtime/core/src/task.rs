@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
-use crate::port::{Control, Fault, Fetched, Lease, Position};
+use crate::port::{Control, Fault, Fetched, Lease, Mark, Position};
 use crate::record::{Epoch, Offset, TaskId, Timestamp};
 use crate::row::Due;
 use crate::stage::{self, Stage};
@@ -204,13 +204,14 @@ impl Task {
         if let Some(seen) = self.seen.get_mut(input) {
             *seen = now;
         }
-        let Fetched { records, offsets, controls, next, .. } = fetched;
+        let Fetched { records, offsets, controls, next, mark, .. } = fetched;
         self.pending.push_back(Pending {
             input,
             records: Arc::new(records),
             offsets,
             controls,
             next,
+            mark,
             at: 0,
             control: 0,
         });
@@ -306,6 +307,7 @@ impl Task {
             (pending.at, pending.control) = (at, control);
             whole = at == pending.records.len() && control == pending.controls.len();
             if whole {
+                self.memory.marks[segment.input] = pending.mark;
                 self.pending.pop_front();
             }
         }
@@ -424,6 +426,7 @@ impl Task {
             revision,
             guarantee: self.guarantee,
             next: memory.next.clone(),
+            marks: memory.marks.clone(),
             watermark: memory.watermark,
             memory: encoded,
         }
@@ -462,7 +465,9 @@ impl Task {
 
     /// Where its inputs are read from, as of its last commit.
     pub fn positions(&self) -> Vec<Position> {
-        self.committed.next.iter().zip(0..).map(|(&next, input)| Position { input, next }).collect()
+        let mark = |input: u32| self.committed.marks.get(input as usize).copied().unwrap_or(Mark::NONE);
+        let next = self.committed.next.iter().zip(0..);
+        next.map(|(&next, input)| Position { input, next, mark: mark(input) }).collect()
     }
 }
 

@@ -18,7 +18,8 @@ use self::feed::Feed;
 use self::output::{Printer, Top};
 use super::KafkaArgs;
 use super::signals::Signals;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, FILES};
+use crate::files;
 use crate::kafka::Timing;
 use crate::node::backend::Backend;
 use crate::node::embedded::{Embedded, StoreKind};
@@ -92,6 +93,7 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
     check_names(&graphs)?;
     feed::check(&args.feed, &graphs)?;
     output::check(args.print.iter().map(String::as_str).chain(args.top.iter().map(Top::sink)), &graphs)?;
+    files::check::check(&graphs)?;
     let data_dir = data_dir(args, &graphs)?;
     if args.fresh {
         start_over(&data_dir)?;
@@ -162,6 +164,7 @@ fn start_over(path: &Path) -> Result<()> {
         return Ok(());
     }
     let dir = DataDir::open(path)?;
+    files::withdraw(&dir.files()).context("cannot take out of the files what was written to them")?;
     dir.empty().with_context(|| format!("cannot start over in {}", path.display()))
 }
 
@@ -186,9 +189,10 @@ impl Session<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let workers = self.args.workers.map_or_else(processors, usize::from);
-        let settings = Settings { workers, until_end: self.args.until_end };
+        let files = self.data_dir.join(FILES);
+        let settings = Settings { workers, until_end: self.args.until_end, files };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
-        let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, settings)?;
+        let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, &settings)?;
         let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();
         if let Ok(Some(server)) = &server {
             eprintln!("metrics are at http://{}/metrics", server.address());

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for a clean stop, the second ends the process.
+//! SIGINT and SIGTERM: the first asks for a clean stop, the second ends the process. SIGXFSZ is heard and left alone, so
+//! that a file that may not grow is a write's failure, which is told, and not the end of the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +21,13 @@ impl Signals {
         let heard = signals.clone();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot hear signals")?;
-        let (mut interrupt, mut terminate) = {
+        let (mut interrupt, mut terminate, too_large) = {
             let _entered = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+            let too_large = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, too_large)
         };
         let listen = async move {
+            let _too_large = too_large;
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}

@@ -49,7 +49,7 @@ impl Source {
     }
 
     fn input(&self, task: TaskId, position: Position) -> Result<Input, Fault> {
-        let Position { input, next } = position;
+        let Position { input, next, .. } = position;
         let (topic, _, repartition) = self.topic(task, input)?;
         let topic = (task.partition.0 < topic.partitions).then_some(topic);
         if let Some(topic) = &topic {

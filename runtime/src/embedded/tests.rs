@@ -36,7 +36,7 @@ fn open(dir: &Path) -> Log {
 }
 
 fn topology() -> Arc<Topology> {
-    let input = |topic: &str, start, repartition| InputTopic { topic: topic.into(), start, repartition };
+    let input = |topic: &str, start, repartition| InputTopic { topic: topic.into(), start, repartition, file: None };
     Arc::new(Topology {
         targets: vec!["out".into(), "middle".into()],
         changelogs: vec!["count-changelog".into()],

@@ -55,7 +55,7 @@ impl Pipeline {
     /// Connects, and describes the topics of a plan, all of which must exist.
     pub fn open(client: Client, identity: Identity, topology: Topology) -> Result<Arc<Self>, Error> {
         let cluster_id = client.connect()?;
-        let inputs = topology.inputs.iter().flatten().map(|input| &input.topic);
+        let inputs = topology.inputs.iter().flatten().filter(|input| input.file.is_none()).map(|input| &input.topic);
         let names = topology.targets.iter().chain(&topology.changelogs).chain(&topology.tasks).chain(inputs);
         let topics = admin::describe(&client, names.map(String::as_str))?;
         Ok(Arc::new(Self { client, identity, topology, cluster_id, topics, initialized: Mutex::default() }))

@@ -44,7 +44,7 @@ impl Source {
         let mut readers: Vec<Vec<&str>> = Vec::new();
         let mut lane_of = HashMap::new();
         for (stage, inputs) in (0..).zip(&pipeline.topology.inputs) {
-            for (index, input) in (0..).zip(inputs) {
+            for (index, input) in (0..).zip(inputs).filter(|(_, input)| input.file.is_none()) {
                 let free = readers.iter().position(|topics| !topics.contains(&input.topic.as_str()));
                 let lane = free.unwrap_or_else(|| {
                     readers.push(Vec::new());
@@ -85,7 +85,7 @@ impl Source {
     }
 
     fn begin(&mut self, task: TaskId, position: Position) -> Result<(), Fault> {
-        let Position { input, next } = position;
+        let Position { input, next, .. } = position;
         let stop = self.stops.get(&(task, input)).copied();
         let topic = self.pipeline.input(task, input).map(|input| (input.topic.clone(), input.repartition));
         let over = stop.is_some_and(|stop| next >= stop);

@@ -13,6 +13,7 @@ use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 
+use super::formats::{Conversion, Convert};
 use super::key_by::KeyBy;
 use super::widths::Widths;
 use crate::builtin::BuiltIn;
@@ -21,7 +22,7 @@ use crate::pipeline::key::Key;
 use crate::pipeline::plan::{self, InputKind, Plan};
 use crate::pipeline::spec;
 use crate::plugin::Placed;
-use crate::topology::{InputTopic, Start, Topology};
+use crate::topology::{FileInput, InputTopic, Start, Topology};
 
 /// A pipeline, ready to be run by any number of workers.
 pub struct Assembly {
@@ -39,6 +40,7 @@ enum Maker {
     Plugin(String, Placed),
     BuiltIn(BuiltIn),
     KeyBy(String, Key),
+    Convert(String, Conversion, Option<usize>),
 }
 
 impl Assembly {
@@ -94,6 +96,7 @@ impl Assembly {
                 }
                 Maker::BuiltIn(built_in) => Ok(built_in.operator()),
                 Maker::KeyBy(operator, key) => Ok(Box::new(KeyBy::new(operator, key.clone()))),
+                Maker::Convert(name, conversion, longest) => Ok(Box::new(Convert::new(name, *conversion, *longest))),
             }
         };
         self.makers.iter().map(|makers| makers.iter().map(make).collect()).collect()
@@ -128,6 +131,15 @@ fn guarantee(asked: spec::Guarantee) -> Guarantee {
     }
 }
 
+/// What is done to the values of an input before anything else.
+fn conversion(kind: &InputKind) -> Option<Conversion> {
+    match kind {
+        InputKind::Source { format: spec::Format::ConnectJson, .. } => Some(Conversion::Unwrap),
+        InputKind::Source { file: Some(_), .. } => Some(Conversion::Line),
+        _ => None,
+    }
+}
+
 struct Assembler<'a> {
     plan: &'a Plan,
     widths: &'a Widths,
@@ -143,14 +155,21 @@ struct Draft {
     makers: Vec<Maker>,
     repartitions: Vec<Target>,
     keyed: BTreeMap<String, usize>,
-    /// Where the nodes of keys begin: behind all plugins.
+    /// The nodes of sinks whose values are converted, by the index of the sink.
+    converted: BTreeMap<usize, usize>,
+    /// Where the plugins begin: behind the nodes of sources whose values are converted.
+    first_plugin: usize,
+    /// Where the nodes of keys and sinks begin: behind all plugins.
     first_key: usize,
 }
 
 impl Assembler<'_> {
     fn stage(&mut self, stage: &plan::Stage) -> Result<(Stage, Vec<Maker>)> {
-        let mut draft = Draft { first_key: stage.nodes.len(), ..Draft::default() };
+        let first_plugin = stage.inputs.iter().filter(|input| conversion(&input.kind).is_some()).count();
+        let first_key = first_plugin + stage.nodes.len();
+        let mut draft = Draft { first_plugin, first_key, ..Draft::default() };
         let mut keys = Vec::new();
+        let mut sources = Vec::new();
         for node in &stage.nodes {
             let (plugin, maker) = self.code(node)?;
             let outputs = node.outputs.iter().map(|edges| self.edges(edges, &mut draft, &mut keys)).collect();
@@ -173,7 +192,14 @@ impl Assembler<'_> {
         }
         let (mut inputs, mut topics) = (Vec::new(), Vec::new());
         for input in &stage.inputs {
-            let edges = self.edges(&input.edges, &mut draft, &mut keys);
+            let mut edges = self.edges(&input.edges, &mut draft, &mut keys);
+            let file = self.file(input);
+            if let Some(conversion) = conversion(&input.kind) {
+                let longest = file.as_ref().map(|file| file.longest);
+                let node = self.convert(&input.name, edges);
+                edges = vec![Edge::Node { node: sources.len(), input: 0 }];
+                sources.push((node, Maker::Convert(input.name.clone(), conversion, longest)));
+            }
             for topic in &input.topics {
                 inputs.push(Input {
                     topic: topic.as_str().into(),
@@ -182,7 +208,7 @@ impl Assembler<'_> {
                 });
                 let start = start(&input.name, &input.kind)?;
                 let repartition = matches!(input.kind, InputKind::Repartition { .. });
-                topics.push(InputTopic { topic: topic.clone(), start, repartition });
+                topics.push(InputTopic { topic: topic.clone(), start, repartition, file: file.clone() });
             }
         }
         for (node, maker) in keys {
@@ -192,7 +218,44 @@ impl Assembler<'_> {
         self.topology.inputs.push(topics);
         self.topology.tasks.push(stage.tasks_topic.clone());
         let Draft { nodes, makers, repartitions, .. } = draft;
-        Ok((Stage { name: stage.name.clone(), inputs, nodes, repartitions }, makers))
+        let (mut all, mut made): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        all.extend(nodes);
+        made.extend(makers);
+        Ok((Stage { name: stage.name.clone(), inputs, nodes: all, repartitions }, made))
+    }
+
+    fn file(&self, input: &plan::Input) -> Option<FileInput> {
+        let InputKind::Source { file: Some(file), .. } = &input.kind else { return None };
+        let (source, path, follow) = (input.name.clone(), file.path.clone(), file.follow);
+        Some(FileInput { source, path, follow, longest: self.record })
+    }
+
+    /// The node that converts the values of a source or a sink.
+    fn convert(&mut self, name: &str, edges: Vec<Edge>) -> Node {
+        Node {
+            operator: name.to_owned(),
+            plugin: "built-in".into(),
+            changelog: None,
+            outputs: vec![edges],
+            on_error: self.on_error(spec::OnError::DeadLetter),
+            retry: Retry::default(),
+            limits: Limits { record: self.record, ..Limits::default() },
+        }
+    }
+
+    /// The way of a record to a sink, through what converts its value.
+    fn sink(&mut self, index: usize, draft: &mut Draft, keys: &mut Vec<(Node, Maker)>) -> Edge {
+        let Some(sink) = self.plan.sinks.get(index) else { return Edge::Target(self.target("")) };
+        let (name, target) = (sink.name.clone(), self.target(&sink.topic));
+        if sink.format == spec::Format::Bytes {
+            return Edge::Target(target);
+        }
+        let node = *draft.converted.entry(index).or_insert_with(|| {
+            let node = self.convert(&name, vec![Edge::Target(target)]);
+            keys.push((node, Maker::Convert(name, Conversion::Wrap, None)));
+            draft.first_key + keys.len() - 1
+        });
+        Edge::Node { node, input: 0 }
     }
 
     /// What tells an operator's code apart, and what makes the operator.
@@ -227,11 +290,8 @@ impl Assembler<'_> {
 
     fn edge(&mut self, edge: &plan::Edge, draft: &mut Draft, keys: &mut Vec<(Node, Maker)>) -> Edge {
         match edge {
-            plan::Edge::Node { index, input } => Edge::Node { node: *index, input: *input },
-            plan::Edge::Sink { index } => {
-                let topic = self.plan.sinks.get(*index).map(|sink| sink.topic.clone()).unwrap_or_default();
-                Edge::Target(self.target(&topic))
-            }
+            plan::Edge::Node { index, input } => Edge::Node { node: draft.first_plugin + *index, input: *input },
+            plan::Edge::Sink { index } => self.sink(*index, draft, keys),
             plan::Edge::Repartition { operator, topic, key, on_error } => {
                 let target = self.target(topic);
                 if !draft.repartitions.contains(&target) {

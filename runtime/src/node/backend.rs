@@ -46,6 +46,9 @@ pub trait Backend: Send + Sync {
     /// The offset behind the last record there is now.
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset>;
 
+    /// What tells a topic from every other one of its name.
+    fn identity(&self, topic: &str) -> Result<String>;
+
     /// Waits until a reader sees all that is committed in a topic.
     fn settle(&self, topic: &str) -> Result<()>;
 

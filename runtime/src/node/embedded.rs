@@ -13,6 +13,7 @@ use super::backend::{Backend, Membership, Site, TopicKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::{Changelog, Kind, Log, Server, Sink, Source, Stops, Tasks};
+use crate::files;
 use crate::store::{CACHE, fjall, memory, sled};
 use crate::topology::Topology;
 
@@ -117,8 +118,9 @@ impl Site for Place {
         let (log, topology) = (|| self.log.clone(), || self.topology.clone());
         let id = format!("{}/{}/{worker}", self.pipeline, self.incarnation);
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(&self.topology);
+        let source = Source::new(log(), topology(), self.stops.clone());
         Ok(Ports {
-            source: Box::new(Source::new(log(), topology(), self.stops.clone())),
+            source: files::Source::before(Box::new(source), &self.topology, &self.stops),
             sink: Box::new(Sink::new(log(), topology(), &id, false)),
             tasks: Box::new(Tasks::new(log(), topology(), &id)),
             changelog: Box::new(Changelog::new(log(), topology())),
@@ -157,6 +159,10 @@ impl Backend for Embedded {
 
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {
         Ok(self.log.end(&self.log.topic(topic)?, partition)?)
+    }
+
+    fn identity(&self, _: &str) -> Result<String> {
+        Ok(self.log.id().to_string())
     }
 
     fn settle(&self, _: &str) -> Result<()> {

@@ -17,6 +17,7 @@ use super::embedded::{LARGEST_RECORD, StoreBackend, StoreKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::Stops;
+use crate::files;
 use crate::kafka::admin::{self, NewTopic};
 use crate::kafka::records::Records;
 use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
@@ -105,6 +106,11 @@ impl Backend for Kafka {
         Ok(self.lookup.end(topic, partition)?)
     }
 
+    fn identity(&self, topic: &str) -> Result<String> {
+        let described = admin::describe(&self.client, [topic])?;
+        Ok(described.get(topic).map(|topic| topic.id.clone()).unwrap_or_default())
+    }
+
     fn settle(&self, topic: &str) -> Result<()> {
         let deadline = Instant::now() + SETTLE;
         for partition in (0..self.lookup.partitions(topic)?.unwrap_or_default()).map(Partition) {
@@ -160,7 +166,7 @@ impl Site for Place {
         }
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(&self.topology);
         Ok(Ports {
-            source: Box::new(made.source),
+            source: files::Source::before(Box::new(made.source), &self.topology, &self.stops),
             sink: Box::new(made.sink),
             tasks: Box::new(made.tasks),
             changelog: Box::new(made.changelogs),

@@ -3,6 +3,7 @@
 mod observed;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,11 @@ use super::plugins::declarations;
 use super::widths::Widths;
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
 use crate::embedded::Stops;
+use crate::files::{self, Writer};
 use crate::pipeline::Graph;
 use crate::pipeline::plan::{InputKind, Plan, Purpose};
 use crate::plugin::Placed;
+use crate::topology::FileInput;
 
 /// A pipeline that can be started.
 pub struct Prepared {
@@ -77,11 +80,36 @@ impl Prepared {
         self.assembly.topology.input(task, input).is_some_and(|input| input.repartition)
     }
 
+    fn file(&self, task: TaskId, input: u32) -> Option<&FileInput> {
+        self.assembly.topology.input(task, input)?.file.as_ref()
+    }
+
+    /// Begins to write the files of its sinks.
+    fn writers(&self, backend: &dyn Backend, directory: &Path) -> Result<Vec<Writer>> {
+        let mut writers = Vec::new();
+        for sink in &self.plan.sinks {
+            let Some(path) = sink.file.clone() else { continue };
+            let job = files::Job {
+                sink: sink.name.clone(),
+                pipeline: self.plan.pipeline.clone(),
+                path,
+                topic: sink.topic.clone(),
+                log: backend.identity(&sink.topic)?,
+                end: backend.end(&sink.topic, Partition(0))?,
+                directory: directory.to_path_buf(),
+            };
+            writers.push(Writer::start(job, backend.broker()?)?);
+        }
+        Ok(writers)
+    }
+
     /// Where its sources end now, but for those that the pipelines themselves write.
     fn stops(&self, backend: &dyn Backend, written: &BTreeSet<&str>) -> Result<Stops> {
         let mut stops = Stops::new();
         for (task, input, topic) in self.inputs() {
-            if !self.is_own(task, input) && !written.contains(topic) {
+            if let Some(file) = self.file(task, input) {
+                stops.insert((task, input), files::size(&file.path)?);
+            } else if !self.is_own(task, input) && !written.contains(topic) {
                 stops.insert((task, input), backend.end(topic, task.partition)?);
             }
         }
@@ -131,12 +159,14 @@ fn written(plan: &Plan) -> Vec<&str> {
 }
 
 /// How pipelines are run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Workers of each pipeline.
     pub workers: usize,
     /// Whether to read only what is there now.
     pub until_end: bool,
+    /// Where it is recorded how much of the files of sinks is written.
+    pub files: PathBuf,
 }
 
 /// Pipelines that run.
@@ -144,6 +174,7 @@ pub struct Running {
     backend: Arc<dyn Backend>,
     pipelines: Arc<[Pipeline]>,
     workers: Vec<Handle>,
+    writers: Vec<Writer>,
     board: Arc<Board>,
 }
 
@@ -185,13 +216,17 @@ impl Running {
         backend: Arc<dyn Backend>,
         cluster: &str,
         prepared: Vec<Prepared>,
-        settings: Settings,
+        settings: &Settings,
     ) -> Result<Self> {
         let written: BTreeSet<String> = prepared.iter().flat_map(Prepared::writes).map(str::to_owned).collect();
         let written: BTreeSet<&str> = written.iter().map(String::as_str).collect();
         let per_pipeline = |prepared: &Prepared| settings.workers.clamp(1, prepared.assembly.tasks.len().max(1));
         let board = Board::new(prepared.iter().map(per_pipeline).sum());
-        let mut running = Self { backend, pipelines: Arc::default(), workers: Vec::new(), board };
+        let mut writers = Vec::new();
+        for prepared in &prepared {
+            writers.extend(prepared.writers(backend.as_ref(), &settings.files)?);
+        }
+        let mut running = Self { backend, pipelines: Arc::default(), workers: Vec::new(), writers, board };
         let mut pipelines = Vec::new();
         for prepared in prepared {
             let stops =
@@ -241,7 +276,8 @@ impl Running {
 
     /// Fails if a worker did.
     pub fn check(&self) -> Result<()> {
-        match self.board.read().into_iter().find_map(|status| status.failed) {
+        let failed = self.board.read().into_iter().find_map(|status| status.failed);
+        match failed.or_else(|| self.writers.iter().find_map(Writer::failed)) {
             Some(reason) => bail!(reason),
             None => Ok(()),
         }
@@ -263,6 +299,9 @@ impl Running {
                 let Some(at) = own.iter().find_map(|status| *status.ends.get(&(task, input))?) else {
                     return Ok(false);
                 };
+                if pipeline.prepared.file(task, input).is_some() {
+                    continue;
+                }
                 let end = match pipeline.stops.get(&(task, input)) {
                     Some(&stop) => stop,
                     None => self.backend.end(topic, task.partition)?,
@@ -272,11 +311,22 @@ impl Running {
                 }
             }
         }
+        for writer in &self.writers {
+            // Whoever writes to it was quiet before this is asked.
+            if writer.next() < self.backend.end(writer.topic(), Partition(0))? {
+                return Ok(false);
+            }
+        }
         Ok(true)
     }
 
-    /// Deletes what the repartition topics hold that is processed and committed.
+    /// Deletes what the repartition topics hold that is processed and committed, and what is in the files of sinks.
     pub fn purge(&self) {
+        let written = self.writers.iter().map(|writer| (writer.topic(), Partition(0), writer.next()));
+        let written: Vec<_> = written.filter(|(.., next)| next.0 > 0).collect();
+        if let Err(error) = self.backend.purge(&written) {
+            warn!("written records stay in the topics of files until the next try: {error:#}");
+        }
         let statuses = self.board.read();
         for pipeline in self.pipelines.iter() {
             let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
@@ -312,6 +362,10 @@ impl Running {
         self.pipelines.iter().for_each(|pipeline| pipeline.site.leave());
         self.check()?;
         self.purge();
+        let failed: Vec<_> = self.writers.drain(..).filter_map(Writer::stop).collect();
+        if let Some(reason) = failed.into_iter().next() {
+            bail!(reason);
+        }
         self.backend.finish()?;
         Ok(self.totals())
     }

@@ -23,7 +23,11 @@ impl Widths {
     pub fn settle(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
         let mut widths = Self { topics: BTreeMap::new(), stages: vec![0; plan.stages.len()] };
         for input in plan.stages.iter().flat_map(|stage| &stage.inputs) {
-            if let InputKind::Source { create, .. } = &input.kind {
+            if let InputKind::Source { create, file, .. } = &input.kind {
+                if file.is_some() {
+                    widths.topics.extend(input.topics.iter().map(|file| (file.clone(), 1)));
+                    continue;
+                }
                 for topic in &input.topics {
                     widths.user(backend, topic, create.as_ref(), "source", &input.name)?;
                 }
@@ -31,7 +35,7 @@ impl Widths {
         }
         widths.stages(plan)?;
         let widest = widths.topics.values().copied().max().unwrap_or(1);
-        for sink in &plan.sinks {
+        for sink in plan.sinks.iter().filter(|sink| sink.file.is_none()) {
             widths.user(backend, &sink.topic, sink.create.as_ref(), "sink", &sink.name)?;
         }
         if backend.partitions(&plan.dead_letters)?.is_none() {
@@ -144,6 +148,7 @@ impl Widths {
                 Purpose::Changelog { stage: name, .. } => {
                     (TopicKind::Changelog, stage(name).map_or(1, |index| self.stage(index)))
                 }
+                Purpose::File { .. } => (TopicKind::Repartition, 1),
                 Purpose::Tasks { stage: name } => (TopicKind::Tasks, stage(name).map_or(1, |index| self.stage(index))),
             };
             match backend.partitions(&topic.name)? {

@@ -27,6 +27,8 @@ pub(super) const PLACED: &str = "$placed";
 
 /// The key that names a built-in.
 const USE_KEY: &str = "use";
+/// The name of a struct that may also be written as the text of its first key.
+pub(super) const SHORT: &str = "$short";
 
 /// Most readings of one tree.
 const MOST_READINGS: usize = 20;
@@ -291,6 +293,9 @@ impl<'de> de::Deserializer<'de> for Decoder<'de> {
     ) -> Result<V::Value, Failure> {
         if name == PLACED {
             return visitor.visit_seq(PlacedParts { place: self.node.place, value: self, next: 0 });
+        }
+        if name == SHORT && matches!(self.node.value, Value::Scalar(_)) {
+            return self.deserialize_str(visitor);
         }
         let Value::Map(pairs) = &self.node.value else {
             let example = fields.first().copied().unwrap_or_default();

@@ -15,6 +15,7 @@ use super::{
 use crate::builtin::BuiltIn;
 
 mod build;
+mod files;
 mod order;
 mod resolve;
 
@@ -84,15 +85,18 @@ impl Graph {
     }
 }
 
-/// Topics that records are read from.
+/// Topics, or a file, that records are read from.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// Its name.
     pub name: String,
     /// Where its name stands in the file.
     pub place: Place,
-    /// The topics, one or more, that no other source of the pipeline reads.
+    /// The topics, one or more, that no other source of the pipeline reads. For a file one that no log can have, its path
+    /// as it is written behind `file:`.
     pub topics: Vec<String>,
+    /// The file, where it is one.
+    pub file: Option<File>,
     /// How values are encoded.
     pub format: Format,
     /// Where reading starts while nothing is committed.
@@ -103,6 +107,15 @@ pub struct Source {
     pub sample: Option<PathBuf>,
     /// How to make topics that do not exist; `None` where they must.
     pub create: Option<Create>,
+}
+
+/// A file whose lines are records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether its end is not the end of the input.
+    pub follow: bool,
 }
 
 /// Event time and watermarks of a source.
@@ -186,15 +199,17 @@ pub enum Output {
     },
 }
 
-/// A topic that records are written to.
+/// A topic, or a file, that records are written to.
 #[derive(Debug, Clone)]
 pub struct Sink {
     /// Its name.
     pub name: String,
     /// Where its name stands in the file.
     pub place: Place,
-    /// The topic.
+    /// The topic. For a file one that no log can have, its path as it is written behind `file:`.
     pub topic: String,
+    /// The file, where it is one.
+    pub file: Option<PathBuf>,
     /// Whose records are written, one or more.
     pub from: Vec<Upstream>,
     /// How values are encoded.

@@ -4,13 +4,13 @@
 //! makes new ones, its records pass through a repartition topic. The parts into which these topics cut the graph are
 //! the stages; within one, records never leave their task.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use wasmill_core::operator::{Declaration, Role};
 
 use super::{
     error::{Errors, Kind, Report},
-    graph::{EventTime, Graph, Limits, Plugin, Retry},
+    graph::{EventTime, File, Graph, Limits, Plugin, Retry},
     key::Key,
     name,
     settings::Settings,
@@ -77,6 +77,8 @@ pub struct Input {
 pub enum InputKind {
     /// A source of the pipeline.
     Source {
+        /// The file, where it is one.
+        file: Option<File>,
         /// How values are encoded.
         format: Format,
         /// Where reading starts while nothing is committed.
@@ -156,8 +158,10 @@ pub enum Edge {
 pub struct Sink {
     /// Its name.
     pub name: String,
-    /// The topic.
+    /// The topic; for a file the one that its records wait in.
     pub topic: String,
+    /// The file, where it is one.
+    pub file: Option<PathBuf>,
     /// How values are encoded.
     pub format: Format,
     /// How to make the topic if it does not exist; `None` where it must.
@@ -189,6 +193,11 @@ pub enum Purpose {
         operator: String,
         /// The operator's stage.
         stage: String,
+    },
+    /// Keeps the records of a sink until they are in its file, in one partition.
+    File {
+        /// The sink.
+        sink: String,
     },
     /// Divides the tasks of a stage, one a partition.
     Tasks {

@@ -16,7 +16,7 @@ mod source;
 pub use from::{From, Inputs};
 pub use operator::{Code, Limits, OnError, Operator, Plugin, Repartition, Retry, Shared};
 pub use sink::Sink;
-pub use source::{Create, Format, Source, Start, Time, TimeFormat};
+pub use source::{Create, File, Format, Source, Start, Time, TimeFormat};
 
 /// A Wasmill pipeline: sources, the operators that their records go through, and sinks. Keys that begin with `x-` are
 /// ignored.

@@ -6,14 +6,12 @@ use super::{
 };
 
 /// Sections of the file, and what of their entries' keys cannot be run, with what to do instead.
-const KEYS: [(&str, &str, &str); 7] = [
-    ("sources", "file", "read a topic; `wasmill produce` and `--feed` write a file to one"),
+const KEYS: [(&str, &str, &str); 5] = [
     ("sources", "table", "read the topic as a stream"),
     ("operators", "join", "write it as a plugin"),
     ("operators", "window", "write it as a plugin that sets timers"),
     ("operators", "key-with-window", "remove it"),
     ("operators", "max-wait", "remove it"),
-    ("sinks", "file", "write to a topic; `--print` and `wasmill consume` show what arrives"),
 ];
 
 /// Reports what cannot be run, and takes the entries that hold it out of `root`, so that nothing else is said of them.
@@ -33,14 +31,6 @@ fn runs(section: &str, entry: &Node, report: &Report) -> bool {
             let message = format!("`{}` is not supported yet by this version; {instead}", key.text);
             report.at(Kind::Unsupported, key.place, message);
         }
-    }
-    if matches!(section, "sources" | "sinks")
-        && let Some((_, node)) = entry.get("format")
-        && matches!(&node.value, Value::Scalar(format) if format.text == "connect-json")
-    {
-        let message =
-            "`connect-json` is not supported yet by this version; use `bytes` and let a plugin unwrap the values";
-        report.at(Kind::Unsupported, node.place, message);
     }
     report.count() == before
 }

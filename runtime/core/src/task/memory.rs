@@ -1,5 +1,6 @@
 //! What a task remembers beside the rows of its operators: kept with every epoch, read back when the task is acquired.
 
+use crate::port::Mark;
 use crate::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 use crate::stage::Stage;
 use crate::varint::{put, take, take_bytes};
@@ -58,6 +59,8 @@ pub struct OperatorMemory {
 pub struct Memory {
     /// The next record of each input.
     pub next: Vec<Offset>,
+    /// What they count in. Kept in the task's row only.
+    pub marks: Vec<Mark>,
     /// What each input has told of event time.
     pub inputs: Vec<Progress>,
     /// The watermark.
@@ -83,6 +86,7 @@ impl Memory {
     /// Fits what was remembered to the stage as it is now: inputs by their index, operators by their name.
     pub fn adapt(&mut self, stage: &Stage) {
         self.next.resize(stage.inputs.len(), Offset::default());
+        self.marks.resize(stage.inputs.len(), Mark::NONE);
         self.inputs.truncate(stage.inputs.len());
         for (index, input) in stage.inputs.iter().enumerate() {
             match self.inputs.get_mut(index) {
@@ -147,7 +151,9 @@ impl Memory {
             let counts = Counts { input, handled, late, emitted, dead_lettered, skipped };
             Some(OperatorMemory { operator, sequence, counts, states: take_list(from, take_text)? })
         })?;
-        from.is_empty().then_some((epoch, revision, Self { next, inputs, watermark, told, backlog, clock, operators }))
+        let marks = Vec::new();
+        let memory = Self { next, marks, inputs, watermark, told, backlog, clock, operators };
+        from.is_empty().then_some((epoch, revision, memory))
     }
 }
 
@@ -249,6 +255,7 @@ mod tests {
         let told = Told { watermark: Timestamp(-1), idle: true };
         let memory = Memory {
             next: vec![Offset(5), Offset(1 << 50)],
+            marks: Vec::new(),
             inputs: vec![
                 Progress::Records { greatest: Timestamp::NONE, idle: false },
                 Progress::Controls([(task, told)].into()),

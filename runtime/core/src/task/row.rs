@@ -1,6 +1,7 @@
 //! The one committed row of a task: what the log says of where it stands.
 
 use crate::commit::Guarantee;
+use crate::port::Mark;
 use crate::record::{Epoch, Offset, Timestamp};
 use crate::varint::{put, take, take_bytes};
 
@@ -20,6 +21,8 @@ pub struct TaskRow {
     pub guarantee: Guarantee,
     /// The next record of each input of the stage.
     pub next: Vec<Offset>,
+    /// What each of them counts in; empty where no input has anything to tell.
+    pub marks: Vec<Mark>,
     /// The task's watermark.
     pub watermark: Timestamp,
     /// What a task without changelogs remembers, encoded; empty for one that has them.
@@ -31,11 +34,15 @@ pub const MAX_ENCODED: usize = 3_000;
 
 const VERSION: u64 = 1;
 
+/// The version of rows that have marks.
+const MARKED: u64 = 2;
+
 impl TaskRow {
     /// Everything but the epoch, as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for number in [VERSION, self.owner.len() as u64] {
+        let marked = self.marks.iter().any(|&mark| mark != Mark::NONE);
+        for number in [if marked { MARKED } else { VERSION }, self.owner.len() as u64] {
             put(&mut bytes, number);
         }
         bytes.extend_from_slice(self.owner.as_bytes());
@@ -46,6 +53,12 @@ impl TaskRow {
         for offset in &self.next {
             put(&mut bytes, offset.0 as u64);
         }
+        if marked {
+            for input in 0..self.next.len() {
+                let Mark(numbers) = self.marks.get(input).copied().unwrap_or_default();
+                numbers.into_iter().for_each(|number| put(&mut bytes, number));
+            }
+        }
         bytes.extend_from_slice(&self.memory);
         bytes
     }
@@ -53,7 +66,8 @@ impl TaskRow {
     /// Reads what [`TaskRow::encode`] wrote; `None` if it did not.
     pub fn decode(epoch: Epoch, mut bytes: &[u8]) -> Option<Self> {
         let from = &mut bytes;
-        if take(from)? != VERSION {
+        let version = take(from)?;
+        if ![VERSION, MARKED].contains(&version) {
             return None;
         }
         let owner = String::from_utf8(take_bytes(from)?.to_vec()).ok()?;
@@ -67,8 +81,18 @@ impl TaskRow {
         let watermark = Timestamp(take(from)? as i64);
         let inputs = usize::try_from(take(from)?).ok().filter(|&inputs| inputs <= from.len())?;
         let next = (0..inputs).map(|_| take(from).map(|offset| Offset(offset as i64))).collect::<Option<_>>()?;
-        Some(Self { epoch, owner, claims, revision, guarantee, next, watermark, memory: from.to_vec() })
+        let marked = if version == MARKED { inputs } else { 0 };
+        let marks = (0..marked).map(|_| take_mark(from)).collect::<Option<_>>()?;
+        Some(Self { epoch, owner, claims, revision, guarantee, next, marks, watermark, memory: from.to_vec() })
     }
+}
+
+fn take_mark(from: &mut &[u8]) -> Option<Mark> {
+    let mut mark = Mark::NONE;
+    for number in &mut mark.0 {
+        *number = take(from)?;
+    }
+    Some(mark)
 }
 
 #[cfg(test)]
@@ -84,6 +108,7 @@ mod tests {
             revision: 300,
             guarantee: Guarantee::AtLeastOnce,
             next: vec![Offset(0), Offset(1 << 40)],
+            marks: Vec::new(),
             watermark: Timestamp::NONE,
             memory: Vec::new(),
         };
@@ -92,7 +117,13 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(TaskRow::decode(Epoch(9), &bytes[..cut]), None, "{cut}");
         }
-        let longer = TaskRow { memory: vec![1, 2], ..row };
+        let longer = TaskRow { memory: vec![1, 2], ..row.clone() };
         assert_eq!(TaskRow::decode(Epoch(9), &longer.encode()), Some(longer));
+        let marked = TaskRow { marks: vec![Mark::NONE, Mark([1, u64::MAX, 3, 4, 5])], ..row.clone() };
+        let bytes = marked.encode();
+        assert_eq!(TaskRow::decode(Epoch(9), &bytes), Some(marked));
+        assert_eq!(TaskRow::decode(Epoch(9), &bytes[..bytes.len() - 1]), None);
+        let nothing = TaskRow { marks: vec![Mark::NONE; 2], ..row.clone() };
+        assert_eq!(nothing.encode(), row.encode(), "rows without marks stay as they were");
     }
 }

@@ -46,7 +46,9 @@ fn find<'g>(feed: &Feed, graphs: &'g [Graph]) -> Result<&'g Source> {
 /// Fails where a feed cannot be written, before anything is done.
 pub(super) fn check(feeds: &[Feed], graphs: &[Graph]) -> Result<()> {
     for feed in feeds {
-        find(feed, graphs)?;
+        if let Some(file) = &find(feed, graphs)?.file {
+            bail!("--feed {}: the source reads a file, {}: append to that", feed.source, file.path.display());
+        }
         if feed.file != Path::new("-") {
             open(&feed.file).with_context(|| format!("--feed {}", feed.source))?;
         }

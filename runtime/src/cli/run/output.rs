@@ -47,7 +47,10 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>, graphs: &[Graph]) 
 fn topic<'g>(sink: &str, graphs: &'g [Graph]) -> Result<&'g str> {
     let sinks = || graphs.iter().flat_map(Graph::sinks);
     if let Some(known) = sinks().find(|known| known.name == sink) {
-        Ok(&known.topic)
+        match &known.file {
+            None => Ok(&known.topic),
+            Some(file) => bail!("sink {sink} writes a file, {}: look at that", file.display()),
+        }
     } else {
         let names: Vec<_> = sinks().map(|sink| sink.name.as_str()).collect();
         bail!("there is no sink {sink}, only {}", names.join(", "))

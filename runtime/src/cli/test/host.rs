@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use wasmill_core::batch::{Batch, Headers, Message};
 use wasmill_core::operator::{Declaration, Operator, Role};
-use wasmill_core::port::{ChangelogId, Control, Fetched, Lease, Stores as _, Target};
+use wasmill_core::port::{ChangelogId, Control, Fetched, Lease, Mark, Stores as _, Target};
 use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
@@ -96,7 +96,7 @@ impl Host {
         self.next = Offset(self.next.0 + offsets.len() as i64);
         let control = |(at, watermark)| (at, Control { from: TELLER, watermark, idle: false });
         let controls = told.into_iter().map(control).collect();
-        let fetched = Fetched { task: TASK, input: 0, records, offsets, controls, next: self.next };
+        let fetched = Fetched { task: TASK, input: 0, records, offsets, controls, next: self.next, mark: Mark::NONE };
         self.task.accept(fetched, self.clock);
     }
 

@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::Duration;
 
-use wasmill_core::port::{Control, Fault, Polled, Position, Source as _};
+use wasmill_core::port::{Control, Fault, Mark, Polled, Position, Source as _};
 
 use super::super::{Source, Stops};
 use super::*;
@@ -14,7 +14,7 @@ fn source(log: &Log, stops: Stops) -> Source {
 }
 
 fn at(input: u32, next: i64) -> Position {
-    Position { input, next: Offset(next) }
+    Position { input, next: Offset(next), mark: Mark::NONE }
 }
 
 /// Appends so many records to one partition of `in`.

@@ -41,6 +41,7 @@ impl Graph {
         let sinks = all(spec.sinks.iter().map(|(name, sink)| builder.sink(name, sink)));
         let dead_letters = builder.dead_letters();
         builder.check_topics();
+        builder.check_files();
         let (sources, operators, sinks) = (sources?, operators?, sinks?);
         let (operators, sinks) = builder.sort(operators, sinks)?;
         let mut graph = Self {
@@ -59,10 +60,10 @@ impl Graph {
     }
 }
 
-struct Builder<'s> {
-    spec: &'s Spec,
-    directory: PathBuf,
-    report: &'s Report,
+pub(super) struct Builder<'s> {
+    pub(super) spec: &'s Spec,
+    pub(super) directory: PathBuf,
+    pub(super) report: &'s Report,
     names: Names<'s>,
 }
 
@@ -95,6 +96,9 @@ impl Builder<'_> {
     }
 
     fn source(&self, name: &Placed<String>, source: &spec::Source) -> Result<Source, Reported> {
+        if let Some(file) = &source.file {
+            return self.file_source(name, source, file);
+        }
         let topics = match (&source.topic, &source.topics) {
             (Some(topic), None) => std::slice::from_ref(topic),
             (None, Some(topics)) if !topics.is_empty() => topics,
@@ -106,28 +110,33 @@ impl Builder<'_> {
                 return Err(self.report.at(Kind::Key, topics.place, message));
             }
             (None, None) => {
-                let message = format!("`{}` needs the key `topic`, or `topics` with a list", name.value);
+                let message = format!("`{}` needs the key `topic`, `topics` with a list, or `file`", name.value);
                 return Err(self.report.at(Kind::Key, name.place, message));
             }
         };
-        let time = &source.time;
-        if let (Some(format), None) = (&time.format, &time.field) {
-            let message = "`format` says how `field` is written; give `field` too, or remove it";
-            return Err(self.report.at(Kind::Key, format.place, message));
-        }
+        let time = self.time(&source.time)?;
         Ok(Source {
             name: name.value.clone(),
             place: name.place,
             topics: topics.iter().map(|topic| topic.value.clone()).collect(),
+            file: None,
             format: source.format,
             start: source.start,
-            time: EventTime {
-                field: time.field.clone().map(|field| (field, time.format.map(|f| f.value).unwrap_or_default())),
-                out_of_order: time.out_of_order.into(),
-                idle_after: time.idle_after.into(),
-            },
+            time,
             sample: source.sample.as_ref().map(|sample| self.directory.join(sample)),
             create: source.create,
+        })
+    }
+
+    pub(super) fn time(&self, time: &spec::Time) -> Result<EventTime, Reported> {
+        if let (Some(format), None) = (&time.format, &time.field) {
+            let message = "`format` says how `field` is written; give `field` too, or remove it";
+            return Err(self.report.at(Kind::Key, format.place, message));
+        }
+        Ok(EventTime {
+            field: time.field.clone().map(|field| (field, time.format.map(|f| f.value).unwrap_or_default())),
+            out_of_order: time.out_of_order.into(),
+            idle_after: time.idle_after.into(),
         })
     }
 
@@ -208,10 +217,12 @@ impl Builder<'_> {
     }
 
     fn sink(&self, name: &Placed<String>, sink: &spec::Sink) -> Result<Sink, Reported> {
+        let (topic, file) = self.target(name, sink)?;
         Ok(Sink {
             name: name.value.clone(),
             place: name.place,
-            topic: sink.topic.value.clone(),
+            topic,
+            file,
             from: self.names.from(&sink.from)?,
             format: sink.format,
             create: sink.create,
@@ -250,7 +261,7 @@ impl Builder<'_> {
         }
         for (_, sink) in &self.spec.sinks {
             // What is wrong is in the report.
-            let _ = self.topic(&sink.topic);
+            let _ = sink.topic.as_ref().map(|topic| self.topic(topic));
         }
     }
 
@@ -322,8 +333,9 @@ fn warnings(graph: &Graph) -> Vec<Warning> {
     }
     for sink in &graph.sinks {
         if let Some(source) = graph.sources.iter().find(|source| source.topics.contains(&sink.topic)) {
+            let what = if sink.file.is_some() { "file" } else { "topic" };
             let message = format!(
-                "the sink `{}` writes the topic that the source `{}` reads; records may go round for ever",
+                "the sink `{}` writes the {what} that the source `{}` reads; records may go round for ever",
                 sink.name, source.name
             );
             warnings.push(warn(sink.place, message));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::pipeline::{
     error::{Kind, Report, Reported},
-    graph::{Graph, Operator},
+    graph::{self, Graph, Operator},
 };
 
 /// Knows where records are repartitioned and which parts of the graph that leaves connected.
@@ -54,7 +54,7 @@ impl<'p> Planner<'p> {
             guarantee: self.graph.guarantee(),
             commit_interval: self.graph.commit_interval(),
             stages,
-            sinks: self.graph.sinks().iter().map(sink).collect(),
+            sinks: self.graph.sinks().iter().map(|sink| self.sink(sink)).collect(),
             dead_letters: self.graph.dead_letters().to_owned(),
             topics,
         })
@@ -93,6 +93,7 @@ impl<'p> Planner<'p> {
             name: source.name.clone(),
             topics: source.topics.clone(),
             kind: InputKind::Source {
+                file: source.file.clone(),
                 format: source.format,
                 start: source.start,
                 time: source.time.clone(),
@@ -172,6 +173,9 @@ impl<'p> Planner<'p> {
                 topics.push(Topic { name: changelog, purpose });
             }
         }
+        for sink in self.graph.sinks().iter().filter(|sink| sink.file.is_some()) {
+            topics.push(Topic { name: self.topic_of(sink), purpose: Purpose::File { sink: sink.name.clone() } });
+        }
         for stage in stages {
             let purpose = Purpose::Tasks { stage: stage.name.clone() };
             topics.push(Topic { name: stage.tasks_topic.clone(), purpose });
@@ -200,6 +204,24 @@ impl<'p> Planner<'p> {
         if self.report.count() > 0 { Err(Reported) } else { Ok(()) }
     }
 
+    fn sink(&self, sink: &graph::Sink) -> Sink {
+        Sink {
+            name: sink.name.clone(),
+            topic: self.topic_of(sink),
+            file: sink.file.clone(),
+            format: sink.format,
+            create: sink.create,
+        }
+    }
+
+    /// The topic that a sink's records go to.
+    fn topic_of(&self, sink: &graph::Sink) -> String {
+        match sink.file {
+            Some(_) => format!("{}.{}-file", self.prefix, sink.name),
+            None => sink.topic.clone(),
+        }
+    }
+
     fn repartition_topic(&self, operator: &Operator) -> String {
         format!("{}.{}-repartition", self.prefix, operator.name)
     }
@@ -215,10 +237,6 @@ impl<'p> Planner<'p> {
         let stage = self.stage_of_operator[operator];
         self.stage_of_operator[..operator].iter().filter(|other| **other == stage).count()
     }
-}
-
-fn sink(sink: &crate::pipeline::graph::Sink) -> Sink {
-    Sink { name: sink.name.clone(), topic: sink.topic.clone(), format: sink.format, create: sink.create }
 }
 
 /// Which operators need their records repartitioned.

@@ -6,12 +6,14 @@ use serde::Deserialize;
 use super::{Create, Format, From};
 use crate::pipeline::placed::Placed;
 
-/// A topic that records are written to.
+/// A topic or a file that records are written to.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Sink {
-    /// The topic.
-    pub topic: Placed<String>,
+    /// The topic. This or `file` must be given.
+    pub topic: Option<Placed<String>>,
+    /// A file that values are appended to as lines. A relative path starts at the pipeline file's directory.
+    pub file: Option<Placed<String>>,
     /// Whose records are written.
     pub from: From,
     /// How values are encoded.

@@ -1,21 +1,26 @@
 //! Sources as a pipeline file writes them.
 
-use std::{borrow::Cow, path::PathBuf};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 
-use crate::pipeline::{count::Count, duration::Duration, name, placed::Placed, pointer::Pointer};
+use crate::pipeline::{count::Count, decode::SHORT, duration::Duration, name, placed::Placed, pointer::Pointer};
 
 /// Topics that records are read from.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Source {
-    /// The topic. This or `topics` must be given.
+    /// The topic. This, `topics` or `file` must be given.
     pub topic: Option<Placed<String>>,
     /// Several topics that are read as one.
     pub topics: Option<Placed<Vec<Placed<String>>>>,
+    /// A file whose lines are the records.
+    pub file: Option<Placed<File>>,
     /// How values are encoded.
     #[serde(default)]
     pub format: Format,
@@ -39,6 +44,77 @@ pub enum Format {
     /// The plugins know.
     #[default]
     Bytes,
+    /// As Kafka Connect's `JsonConverter` writes them: an object of `schema` and `payload`.
+    ConnectJson,
+}
+
+/// A file whose lines are records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where it is; a relative path starts at the pipeline file's directory.
+    pub path: String,
+    /// Whether it may grow and be replaced by others, so that its end is not the end of the input.
+    pub follow: bool,
+}
+
+impl<'de> Deserialize<'de> for File {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = File;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path, or a mapping with `path` and `follow`,")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> Result<File, E> {
+                Ok(File { path: path.to_owned(), follow: false })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<File, A::Error> {
+                let (mut path, mut follow) = (None, false);
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    match key.as_ref() {
+                        "path" => path = Some(map.next_value()?),
+                        "follow" => follow = map.next_value()?,
+                        _ => drop(map.next_value::<de::IgnoredAny>()?),
+                    }
+                }
+                Ok(File { path: path.ok_or_else(|| de::Error::missing_field("path"))?, follow })
+            }
+        }
+
+        deserializer.deserialize_struct(SHORT, &["path", "follow"], Either)
+    }
+}
+
+impl JsonSchema for File {
+    fn schema_name() -> Cow<'static, str> {
+        "File".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A file whose lines are records: its path, or a mapping that also says whether it is followed. A relative path starts at the pipeline file's directory.",
+            "anyOf": [
+                { "type": "string", "minLength": 1 },
+                {
+                    "type": "object",
+                    "properties": {
+                        "path": { "type": "string", "minLength": 1, "description": "Where the file is." },
+                        "follow": {
+                            "type": "boolean",
+                            "default": false,
+                            "description": "Whether it may grow and be replaced by others, so that its end is not the end of the input.",
+                        },
+                    },
+                    "required": ["path"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
 }
 
 /// Where reading starts while nothing is committed.

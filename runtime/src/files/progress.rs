@@ -1,0 +1,87 @@
+//! How far a sink's topic is copied to its file.
+//!
+//! One JSON object in `<data-dir>/files/<topic>`, replaced by renaming, so that one of two versions is there whole.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+/// Behind the name of one that is being written.
+const NEW: &str = ".new";
+
+/// What a sink's file holds.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Progress {
+    /// Where the file is.
+    pub(super) path: PathBuf,
+    /// What tells the topic's log from every other.
+    pub(super) log: String,
+    /// The first record of the topic that the file does not have.
+    pub(super) next: i64,
+    /// How long the file is with those before it.
+    pub(super) length: u64,
+    /// How long it was before the first of them.
+    pub(super) base: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+impl Progress {
+    /// Reads what was recorded last, if anything was.
+    pub(super) fn read(at: &Path) -> io::Result<Option<Self>> {
+        match fs::read(at) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records it in place of what was there.
+    pub(super) fn write(&self, at: &Path) -> io::Result<()> {
+        let mut beside = at.as_os_str().to_owned();
+        beside.push(NEW);
+        let mut file = File::create(&beside)?;
+        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        file.sync_data()?;
+        fs::rename(&beside, at)?;
+        // What is recorded may be deleted from the topic: a power cut must not bring the older version back.
+        at.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    }
+
+    /// Whether it tells of the file with this metadata.
+    pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
+        (metadata.dev(), metadata.ino()) == (self.device, self.inode)
+    }
+}
+
+/// Takes out of the files what was written to them, for a pipeline that starts over: each gets the length that it had
+/// before. `directory` is that of what is recorded.
+pub fn withdraw(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.as_os_str().as_encoded_bytes().ends_with(NEW.as_bytes()) {
+            continue;
+        }
+        let Some(progress) = Progress::read(&path).ok().flatten() else { continue };
+        let shown = progress.path.display();
+        match OpenOptions::new().write(true).open(&progress.path) {
+            Ok(file) if progress.is_of(&file.metadata()?) && file.metadata()?.len() >= progress.length => {
+                file.set_len(progress.base)?;
+            }
+            Ok(_) => warn!("{shown} is not the file that was written any more, and stays as it is"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
