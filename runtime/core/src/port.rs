@@ -241,7 +241,7 @@ impl From<StoreError> for Fault {
     }
 }
 
-/// A row and its new value; no value deletes it.
+/// A row, which has a byte at least, and its new value; no value deletes it.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
 
 /// The rows of one operator of one task, in order of their bytes. A cache of the changelog: it may lag behind, and may
