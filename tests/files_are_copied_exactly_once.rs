@@ -230,6 +230,15 @@ fn the_quick_start_of_kafka_connect_needs_no_code() {
     append(&place.path("test.txt"), "another\n");
     place.run(arguments).ok();
     assert_eq!(fs::read_to_string(place.path("test.sink.txt")).unwrap(), "hello\nworld\nanother\n");
+    place.write("transformed.yaml", fs::read(example.join("transformed.yaml")).unwrap());
+    place.run(["run", "transformed.yaml", "--until-end", "--data-dir", "other"]).ok();
+    let consumed = ["consume", "connect-test", "--data-dir", "other", "--from-beginning", "--until-end"];
+    assert_eq!(
+        place.run(consumed).ok(),
+        "{\"line\":\"hello\",\"data_source\":\"test-file-source\"}\n\
+         {\"line\":\"world\",\"data_source\":\"test-file-source\"}\n\
+         {\"line\":\"another\",\"data_source\":\"test-file-source\"}\n"
+    );
     // Started over, it takes back what it wrote.
     place.run([&arguments[..], &["--fresh"]].concat()).ok();
     assert_eq!(fs::read_to_string(place.path("test.sink.txt")).unwrap(), "hello\nworld\nanother\n");
