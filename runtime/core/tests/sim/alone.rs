@@ -125,6 +125,28 @@ fn no_single_fault_shows() {
     assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
+/// The power goes, and the log in the process loses its last epochs while the stores keep them.
+#[test]
+fn a_log_that_forgets_its_tail_is_followed() {
+    let lines = few();
+    let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
+    let expected = model::expected(&lines);
+    let calls = run(load, BTreeMap::new(), Delivery::Together).borrow().calls;
+    for at in (1..calls).step_by(3) {
+        let world = new_world(load, [(at, Kind::CrashAfter)].into(), Delivery::Together);
+        let mut now = 1_000;
+        live(&world, load, &mut now);
+        world.borrow_mut().die(0);
+        let log = world.borrow().log.clone();
+        assert!(live(&world, load, &mut now));
+        world.borrow_mut().die(0);
+        world.borrow_mut().log = log;
+        assert!(live(&world, load, &mut now), "call {at}");
+        check_log(&world.borrow().log, &expected, false);
+        assert_eq!(check_rest(&world.borrow()), 2);
+    }
+}
+
 /// Which faults follow each other.
 pub const PAIRS: [(Kind, Kind); 4] = [
     (Kind::ErrorBefore, Kind::CrashAfter),

@@ -70,15 +70,15 @@ enum Fate {
     Aborted,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Producer {
     epoch: u64,
-    /// Whether somebody else has ever taken it over: whoever has it may not know, and begin anew with what is not its own.
+    /// Whether somebody else has taken it over: the process that had it may go on with what is not its own any more.
     taken_over: bool,
     transaction: Option<Transaction>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Transaction {
     number: u64,
     since: i64,
@@ -90,7 +90,7 @@ struct Transaction {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fenced;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Log {
     partitions: BTreeMap<At, Vec<(Entry, Fate)>>,
     producers: BTreeMap<String, Producer>,
@@ -113,6 +113,13 @@ impl Log {
         let producer = self.producers.entry(id.to_owned()).or_default();
         producer.epoch += 1;
         producer.epoch
+    }
+
+    /// Takes an id over with a process that has just begun, and so has nothing that is not its own.
+    pub fn begin_anew(&mut self, id: &str) -> u64 {
+        let epoch = self.initialize(id);
+        self.producers.entry(id.to_owned()).or_default().taken_over = false;
+        epoch
     }
 
     /// Takes an id over whose tasks go to somebody else.

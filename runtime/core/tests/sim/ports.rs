@@ -156,7 +156,8 @@ impl World {
 
     fn initialize(&mut self, place: Place) {
         self.withdraw(place);
-        let epoch = self.log.initialize(&id(place));
+        let begun = self.seat(place).producer.is_some();
+        let epoch = if begun { self.log.initialize(&id(place)) } else { self.log.begin_anew(&id(place)) };
         let seat = self.seat(place);
         (seat.producer, seat.undelivered) = (Some(epoch), false);
         seat.written.clear();
