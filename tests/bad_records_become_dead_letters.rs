@@ -13,11 +13,8 @@ use crate::support::command::{Ended, Place};
 const RECORDS: usize = 400;
 const KEYS: usize = 23;
 
-/// How many records of the feed are bad.
-const BAD: usize = 12;
-
-/// Which ones: the first, the last, and some at even and at odd places of every partition.
-fn is_bad(record: usize) -> bool {
+/// Which are bad as a rule: the first, the last, and some at even and at odd places of every partition.
+fn some(record: usize) -> bool {
     record.is_multiple_of(37) || record == RECORDS - 1
 }
 
@@ -25,11 +22,16 @@ fn is_bad(record: usize) -> bool {
 struct Poisoned {
     place: Place,
     pipeline: String,
+    is_bad: fn(usize) -> bool,
 }
 
 impl Poisoned {
     /// `does` is how the operator misbehaves at a bad record; `bad` is one, with `KEY` for its key.
     fn new(does: &str, bad: &str) -> Self {
+        Self::with(does, bad, some)
+    }
+
+    fn with(does: &str, bad: &str, is_bad: fn(usize) -> bool) -> Self {
         let place = Place::new();
         place.write("process.wasm", guests::built("process"));
         let mut feed = String::new();
@@ -43,7 +45,7 @@ impl Poisoned {
              {{partitions: 4}}}}\noperators:\n  guest:\n    plugin: ./process.wasm\n    from: lines\n    settings: \
              {{does: {does}, at: poison}}\n"
         );
-        Self { place, pipeline }
+        Self { place, pipeline, is_bad }
     }
 
     /// Runs the pipeline with more said of its operator, on what is there.
@@ -68,7 +70,8 @@ impl Poisoned {
             let count = record["value"].as_str().unwrap().as_bytes()[0];
             counts.entry(record["key"].as_str().unwrap().to_owned()).or_default().push(count);
         }
-        let each = |key: usize| (0..RECORDS).filter(|&record| record % KEYS == key && !is_bad(record)).count() as u8;
+        let each =
+            |key: usize| (0..RECORDS).filter(|&record| record % KEYS == key && !(self.is_bad)(record)).count() as u8;
         let expected: BTreeMap<_, _> = (0..KEYS).map(|key| (format!("k{key}"), (1..=each(key)).collect())).collect();
         assert_eq!(counts, expected, "{name}");
     }
@@ -79,7 +82,8 @@ impl Poisoned {
         let letters = self.consumed("poisoned.dead-letters");
         let mut sources = self.consumed("lines");
         sources.retain(|record| record["value"] != "good");
-        assert_eq!((letters.len(), sources.len()), (BAD, BAD), "{letters:?}");
+        let bad = (0..RECORDS).filter(|&record| (self.is_bad)(record)).count();
+        assert_eq!((letters.len(), sources.len()), (bad, bad), "{letters:?}");
         for source in sources {
             let place = (source["partition"].to_string(), source["offset"].to_string());
             let is_of =
@@ -123,6 +127,30 @@ fn a_record_that_takes_all_memory_is_found() {
 #[test]
 fn a_record_that_takes_for_ever_is_found() {
     letters_only("spins", "limits: {deadline: 100ms}", "deadline of 100 ms of processor time missed", "3");
+}
+
+#[test]
+fn a_hundred_records_in_a_row_that_take_for_ever_are_all_found() {
+    let poisoned = Poisoned::with("spins", POISON, |record| (150..250).contains(&record));
+    let ended = poisoned.run("limits: {deadline: 20ms}");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("poisoned.guest: 400 in so far, 300 out, 100 dead letters"), "{}", ended.stderr);
+    for letter in poisoned.dead_letters() {
+        assert_eq!(header(&letter, "attempts"), "3", "{letter}");
+    }
+    poisoned.assert_all_good_ones_came_out_once("spins");
+}
+
+#[test]
+fn a_slow_operator_gets_fewer_records_at_a_time_and_loses_none() {
+    let poisoned = Poisoned::with("lingers", "", |_| false);
+    // Some milliseconds a record: a partition's hundred are too many at once.
+    let at_all = poisoned.pipeline.replace(", at: poison", "");
+    let poisoned = Poisoned { pipeline: at_all, ..poisoned };
+    let ended = poisoned.run("limits: {deadline: 100ms}");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("poisoned.guest: 400 in so far, 400 out\n"), "{}", ended.stderr);
+    poisoned.assert_all_good_ones_came_out_once("lingers");
 }
 
 #[test]
@@ -180,7 +208,8 @@ fn a_bad_record_stops_the_pipeline_where_the_policy_says_so_and_nothing_is_lost(
         poisoned.run("on-error: stop").failed(1, &["guest", "no price for k"]);
     }
     let before = poisoned.consumed("counts").len();
-    assert!(before < RECORDS - BAD, "{before} records came out: it did not stop at a bad one");
+    let bad = (0..RECORDS).filter(|&record| some(record)).count();
+    assert!(before < RECORDS - bad, "{before} records came out: it did not stop at a bad one");
     poisoned.run("on-error: dead-letter").ok();
     poisoned.dead_letters();
     poisoned.assert_all_good_ones_came_out_once("stop");

@@ -58,12 +58,48 @@ enum Used {
     InEpoch,
 }
 
+/// How many records at a time a slow operator gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Pace {
+    limit: usize,
+    /// A size that was too large.
+    ceiling: usize,
+    /// Turns that went through at the limit since it was reached.
+    turns: u32,
+}
+
+/// Turns after which a slow operator is tried with more records than were once too many.
+const FORGIVEN: u32 = 1_000;
+
+/// Records that no call ever has more of.
+const MOST: usize = 256;
+
+impl Pace {
+    /// The pace of an operator that was too slow for so many.
+    fn below(size: usize) -> Self {
+        Self { limit: size / 2, ceiling: size, turns: 0 }
+    }
+
+    /// A turn went through: the next may have twice as many, short of what was too many before. Answers whether there
+    /// still is a limit.
+    fn passed(&mut self) -> bool {
+        self.turns += 1;
+        if self.turns >= FORGIVEN {
+            (self.ceiling, self.turns) = (usize::MAX, 0);
+        }
+        if self.limit.saturating_mul(2) < self.ceiling {
+            (self.limit, self.turns) = (self.limit * 2, 0);
+        }
+        self.limit < MOST
+    }
+}
+
 /// What a task has learnt about records and operators that fail. It outlives an epoch that is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Trial {
     records: Option<usize>,
     calls: HashMap<usize, usize>,
-    limits: HashMap<usize, usize>,
+    paces: HashMap<usize, Pace>,
     verdicts: HashMap<(usize, Place), Verdict>,
     slow: HashMap<(usize, Place), u32>,
     transient: HashMap<usize, u32>,
@@ -77,8 +113,9 @@ impl Trial {
 
     /// How many records a call of an operator may have.
     pub(crate) fn limit(&self, node: usize) -> usize {
-        let of = |limits: &HashMap<usize, usize>| limits.get(&node).copied().unwrap_or(usize::MAX);
-        of(&self.calls).min(of(&self.limits)).max(1)
+        let call = self.calls.get(&node).copied().unwrap_or(usize::MAX);
+        let pace = self.paces.get(&node).map_or(usize::MAX, |pace| pace.limit);
+        call.min(pace).max(1)
     }
 
     /// Whether any record is known to be at fault.
@@ -121,7 +158,7 @@ impl Trial {
     /// is at fault when it was too slow three times.
     pub(crate) fn slow(&mut self, node: usize, size: usize, place: Place, reason: String) -> bool {
         if size > 1 {
-            self.limits.insert(node, size / 2);
+            self.paces.insert(node, Pace::below(size));
             return false;
         }
         let times = self.slow.entry((node, place.clone())).or_default();
@@ -130,8 +167,10 @@ impl Trial {
             return false;
         }
         self.slow.remove(&(node, place.clone()));
-        // It was this record, not the operator.
-        self.limits.remove(&node);
+        // It was this record, not the operator: others may come in larger calls again.
+        if let Some(pace) = self.paces.get_mut(&node) {
+            pace.ceiling = usize::MAX;
+        }
         self.convict(node, place, reason, MAX_SLOW);
         true
     }
@@ -151,6 +190,7 @@ impl Trial {
     pub(crate) fn passed(&mut self, whole: bool) {
         self.transient.clear();
         self.move_used(Used::InTurn, Used::InEpoch);
+        self.paces.retain(|_, pace| pace.passed());
         if whole {
             self.records = None;
             self.calls.clear();
@@ -224,6 +264,43 @@ mod tests {
         assert_eq!(trial.limit(0), 4);
         let verdicts: Vec<_> = (0..3).map(|_| trial.slow(0, 1, place(1), "slow".into())).collect();
         assert_eq!(verdicts, [false, false, true]);
-        assert_eq!(trial.limit(0), usize::MAX);
+    }
+
+    #[test]
+    fn a_slow_operator_settles_at_a_size_and_is_tried_again_with_more() {
+        let mut trial = Trial::default();
+        let mut sizes = Vec::new();
+        // 20 ms a record, and a second for each call.
+        for _ in 0..40 {
+            let size = trial.limit(0).min(MOST);
+            sizes.push(size);
+            if size > 50 {
+                assert!(!trial.slow(0, size, place(1), "slow".into()));
+            } else {
+                trial.passed(true);
+            }
+        }
+        assert_eq!(sizes[..3], [256, 128, 64]);
+        assert!(sizes[3..].iter().all(|&size| size == 32), "{sizes:?}");
+        (0..FORGIVEN).for_each(|_| trial.passed(true));
+        assert!(trial.limit(0) > 32, "it may have become faster");
+    }
+
+    #[test]
+    fn one_slow_record_after_the_other_is_found_without_starting_over() {
+        let mut trial = Trial::default();
+        for offset in 0..100 {
+            let mut calls = 0;
+            loop {
+                calls += 1;
+                let size = trial.limit(0).min(MOST);
+                if trial.slow(0, size, place(offset), "slow".into()) {
+                    break;
+                }
+            }
+            assert!(calls <= 3 || offset == 0, "record {offset} took {calls} calls");
+        }
+        (0..8).for_each(|_| trial.passed(true));
+        assert_eq!(trial.limit(0), usize::MAX, "the others come in large calls again");
     }
 }

@@ -124,6 +124,7 @@ impl processor::Guest for Guest {
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
             "spins" => takes::spins(),
+            "lingers" => takes::lingers(&call),
             "hoards" => takes::hoards(),
             "leaks" => takes::leaks(),
             "overflows" => Err(Error::Permanent(takes::overflows(0).to_string())),

@@ -14,6 +14,15 @@ pub fn spins() -> ! {
     }
 }
 
+/// Takes some milliseconds for each record, and counts.
+pub fn lingers(call: &Call) -> Result<KeyedOutcome, Error> {
+    let mut turns = 0_u64;
+    while turns < 5_000_000 * call.records.timestamps.len() as u64 {
+        turns = black_box(turns + 1);
+    }
+    crate::returns::counts(call)
+}
+
 pub fn hoards() -> ! {
     loop {
         black_box(Box::leak(vec![1_u8; 1 << 20].into_boxed_slice()));
