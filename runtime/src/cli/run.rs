@@ -27,6 +27,7 @@ use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
 use crate::node::running::{OperatorTotals, Prepared, Running, Settings, Totals};
 use crate::observe::{self, Server};
+use crate::pipeline::size::ByteSize;
 use crate::pipeline::{self, Graph};
 use crate::plugin::{self, Placed};
 
@@ -70,6 +71,9 @@ pub struct Args {
     /// Where rows are kept
     #[arg(long, default_value = "sled")]
     pub store: StoreKind,
+    /// Rows that each worker keeps in memory, over the store
+    #[arg(long, value_name = "SIZE", default_value = "128MiB")]
+    pub row_cache: ByteSize,
     /// Worker threads of each pipeline [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -189,8 +193,9 @@ impl Session<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let workers = self.args.workers.map_or_else(processors, usize::from);
+        let row_cache = usize::try_from(self.args.row_cache.bytes()).unwrap_or(usize::MAX);
         let files = self.data_dir.join(FILES);
-        let settings = Settings { workers, until_end: self.args.until_end, files };
+        let settings = Settings { workers, until_end: self.args.until_end, row_cache, files };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
         let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, &settings)?;
         let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();

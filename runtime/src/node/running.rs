@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tracing::warn;
-use wasmill_core::commit::Bounds;
+use wasmill_core::commit::{Bounds, Memory};
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::task::memory::Counts;
 
@@ -165,6 +165,8 @@ pub struct Settings {
     pub workers: usize,
     /// Whether to read only what is there now.
     pub until_end: bool,
+    /// Bytes of committed rows that each worker keeps in memory.
+    pub row_cache: usize,
     /// Where it is recorded how much of the files of sinks is written.
     pub files: PathBuf,
 }
@@ -233,7 +235,7 @@ impl Running {
                 if settings.until_end { prepared.stops(running.backend.as_ref(), &written)? } else { Stops::new() };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
-            let site = running.spawn(&prepared, cluster, &stops, workers.clone())?;
+            let site = running.spawn(&prepared, cluster, &stops, settings.row_cache, workers.clone())?;
             pipelines.push(Pipeline { prepared, site, stops, workers });
         }
         running.pipelines = pipelines.into();
@@ -245,12 +247,15 @@ impl Running {
         prepared: &Prepared,
         cluster: &str,
         stops: &Stops,
+        row_cache: usize,
         workers: std::ops::Range<usize>,
     ) -> Result<Arc<dyn Site>> {
         let bounds = Bounds { age: prepared.plan.commit_interval, ..Bounds::default() };
         let (pipeline, topology) = (&prepared.plan.pipeline, &prepared.assembly.topology);
         let site = self.backend.site(cluster, pipeline, topology, stops)?;
-        let job = Job { pipeline: pipeline.clone(), assembly: prepared.assembly.clone(), site: site.clone(), bounds };
+        let memory = Memory { rows: row_cache, ..Memory::default() };
+        let assembly = prepared.assembly.clone();
+        let job = Job { pipeline: pipeline.clone(), assembly, site: site.clone(), bounds, memory };
         let (job, first) = (Arc::new(job), self.workers.len());
         for (worker, place) in workers.enumerate() {
             self.workers.push(spawn(job.clone(), worker, place, self.board.clone())?);

@@ -134,6 +134,8 @@ pub struct Job {
     pub site: Arc<dyn Site>,
     /// How large an epoch may grow.
     pub bounds: Bounds,
+    /// How much of what is committed stays in memory.
+    pub memory: Memory,
 }
 
 /// Starts a worker without tasks.
@@ -169,7 +171,7 @@ fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut d
     let ports = job.site.ports(worker)?;
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators()?);
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
-    let terms = Terms { bounds: job.bounds, memory: Memory::default(), revision, guarantee };
+    let terms = Terms { bounds: job.bounds, memory: job.memory, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
     let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
     loop {
