@@ -143,7 +143,7 @@ fn lines_too_long_and_values_that_are_no_envelopes_are_dead_letters() {
     place.write("in.txt", format!("{envelope}\nplain\n{long}\n{{\"payload\":1}}\n{envelope}\n"));
     copier(&place, "in.txt, format: connect-json", "out.txt");
     let ended = place.run(RUN);
-    assert!(ended.status == Some(0) && ended.stderr.contains("3 records failed"), "{}", ended.stderr);
+    assert!(ended.status == Some(0) && ended.stderr.contains("3 dead letters"), "{}", ended.stderr);
     assert_eq!(read(&place, "out.txt"), "good\ngood\n");
     let letters = place
         .run([
