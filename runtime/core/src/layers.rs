@@ -56,29 +56,7 @@ impl Layers {
 
     /// Hands over the rows that are scanned, in order, from the first at or behind `from`, until `visit` says `false`.
     pub fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        let mut written = merge(self.overlay.range(from), self.cache.range(from)).peekable();
-        let mut on = true;
-        self.store.scan(from, &mut |row, value| {
-            while let Some((changed, new)) = written.next_if(|&(changed, _)| changed <= row) {
-                if let Some(new) = new {
-                    on = on && visit(changed, new);
-                }
-                if changed == row || !on {
-                    return on;
-                }
-            }
-            on = on && visit(row, value);
-            on
-        })?;
-        for (row, value) in written {
-            if let Some(value) = value {
-                on = on && visit(row, value);
-            }
-            if !on {
-                break;
-            }
-        }
-        Ok(())
+        scan_over(merge(self.overlay.range(from), self.cache.range(from)), self.store.as_ref(), from, visit)
     }
 
     /// Now.
@@ -130,6 +108,39 @@ impl Layers {
 }
 
 type Row<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Hands over the rows of a store as others change them, which come in order, from the first at or behind `from`, until
+/// `visit` says `false`.
+pub fn scan_over<'a>(
+    changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    store: &dyn Store,
+    from: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<(), StoreError> {
+    let mut changes = changes.peekable();
+    let mut on = true;
+    store.scan(from, &mut |row, value| {
+        while let Some((changed, new)) = changes.next_if(|&(changed, _)| changed <= row) {
+            if let Some(new) = new {
+                on = on && visit(changed, new);
+            }
+            if changed == row || !on {
+                return on;
+            }
+        }
+        on = on && visit(row, value);
+        on
+    })?;
+    for (row, value) in changes {
+        if let Some(value) = value {
+            on = on && visit(row, value);
+        }
+        if !on {
+            break;
+        }
+    }
+    Ok(())
+}
 
 /// Rows of two layers in order; of one that both have, that of the upper.
 fn merge<'a>(

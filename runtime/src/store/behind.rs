@@ -2,12 +2,12 @@
 //!
 //! A store has one batch on its way at most, and reads it until it is written. What fails is told at the next call.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
+use wasmill_core::layers::scan_over;
 use wasmill_core::port::{Store, StoreError, Write};
 
 /// The thread that writes the batches of a database's stores. When the last clone is dropped, all are written.
@@ -105,22 +105,9 @@ impl<S: Store + Clone + Send + 'static> Store for Behind<S> {
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         let rows = self.rows()?;
         let first = rows.partition_point(|(row, _)| row.as_slice() < from);
-        let mut on_their_way = rows.get(first..).unwrap_or_default().iter().peekable();
-        let mut on = true;
-        self.store.scan(from, &mut |row, value| {
-            while let Some((before, new)) = on_their_way.next_if(|(before, _)| before.as_slice() <= row) {
-                on = on && new.as_ref().is_none_or(|new| visit(before, new));
-                if !on || before.as_slice().cmp(row) == Ordering::Equal {
-                    return on;
-                }
-            }
-            on = on && visit(row, value);
-            on
-        })?;
-        for (row, value) in on_their_way {
-            on = on && value.as_ref().is_none_or(|value| visit(row, value));
-        }
-        Ok(())
+        let on_their_way = rows.get(first..).unwrap_or_default().iter();
+        let on_their_way = on_their_way.map(|(row, value)| (row.as_slice(), value.as_deref()));
+        scan_over(on_their_way, &self.store, from, visit)
     }
 
     fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
