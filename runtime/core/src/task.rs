@@ -33,8 +33,13 @@ const TELL_EVERY: i64 = 200;
 pub enum Turned {
     /// It went through.
     Done(Effects),
-    /// It was dropped, and the next will be another one: what was done before it should be committed first.
-    Dropped(Dropped),
+    /// It was dropped, and the next will be another one.
+    Dropped {
+        /// Why.
+        reason: Dropped,
+        /// Whether what was done before should be committed first, because trying takes time.
+        seal: bool,
+    },
 }
 
 /// Why a turn was dropped.
@@ -256,7 +261,11 @@ impl Task {
             self.trial.dropped();
             match stop {
                 Stop::Cut(records) => limit = records,
-                stop => return self.learn(stop, cut.segment.records.len(), now).map(Turned::Dropped),
+                stop => {
+                    let seal = !matches!(stop, Stop::Failed { .. });
+                    let reason = self.learn(stop, cut.segment.records.len(), now)?;
+                    return Ok(Turned::Dropped { reason, seal });
+                }
             }
         }
     }

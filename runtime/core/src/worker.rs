@@ -332,10 +332,10 @@ impl Worker {
                 self.begin(now)?;
                 self.send(id, effects, records)
             }
-            Turned::Dropped(reason) => {
+            Turned::Dropped { reason, seal } => {
                 self.events.push(Event::Dropped { task: id, reason });
-                // What went well stays, and no trial runs in a transaction that is old already.
-                self.commit(now)
+                // What went well stays, and no trial that takes time runs in a transaction that is open.
+                if seal { self.commit(now) } else { Ok(()) }
             }
         }
     }
