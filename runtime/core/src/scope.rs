@@ -44,6 +44,16 @@ impl From<StoreError> for Refusal {
     }
 }
 
+impl From<Refusal> for CallError {
+    /// For an operator of the host's own, which asks for itself.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Violation(reason) => Self::Permanent(reason),
+            Refusal::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
 fn violation<T>(reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Violation(reason.into()))
 }

@@ -3,7 +3,7 @@
 use wasmill_core::batch::{ABSENT, Batch, Message, SPANS};
 use wasmill_core::flow::{Emitted, INPUT};
 use wasmill_core::operator::{Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role};
-use wasmill_core::scope::{Limits, Refusal, Scope};
+use wasmill_core::scope::{Limits, Scope};
 
 /// What a built-in does with a record.
 pub(super) trait Each {
@@ -142,10 +142,7 @@ impl Out {
     pub(super) fn emit(&self, scope: &mut Scope) -> Result<(), CallError> {
         for (columns, port) in self.ports.iter().zip(0..) {
             let Columns { timestamps, spans, data, origins } = columns;
-            scope.emit(port, Emitted { timestamps, spans, data }, origins).map_err(|refusal| match refusal {
-                Refusal::Violation(reason) => CallError::Permanent(reason),
-                Refusal::Fault(fault) => CallError::Fault(fault),
-            })?;
+            scope.emit(port, Emitted { timestamps, spans, data }, origins)?;
         }
         Ok(())
     }

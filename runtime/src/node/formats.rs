@@ -3,7 +3,7 @@
 use wasmill_core::batch::{ABSENT, Headers, Message, SPANS};
 use wasmill_core::flow::{Emitted, INPUT};
 use wasmill_core::operator::{Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role};
-use wasmill_core::scope::{Refusal, Scope};
+use wasmill_core::scope::Scope;
 
 use crate::connect;
 use crate::files::LINE_BYTES;
@@ -81,12 +81,7 @@ impl Convert {
                 }
             }
         }
-        scope.emit(0, Emitted { timestamps: &timestamps, spans: &spans, data: &data }, &origins).map_err(
-            |refusal| match refusal {
-                Refusal::Violation(reason) => CallError::Permanent(reason),
-                Refusal::Fault(fault) => CallError::Fault(fault),
-            },
-        )?;
+        scope.emit(0, Emitted { timestamps: &timestamps, spans: &spans, data: &data }, &origins)?;
         Ok(outcome)
     }
 }

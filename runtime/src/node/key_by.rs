@@ -3,7 +3,7 @@
 use wasmill_core::batch::{ABSENT, SPANS};
 use wasmill_core::flow::{Emitted, INPUT};
 use wasmill_core::operator::{Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role};
-use wasmill_core::scope::{Refusal, Scope};
+use wasmill_core::scope::Scope;
 
 use crate::pipeline::key::Key;
 
@@ -51,12 +51,7 @@ impl KeyBy {
                 Err(reason) => outcome.failures.push(Failure { index, reason }),
             }
         }
-        scope.emit(0, Emitted { timestamps: &timestamps, spans: &spans, data: &data }, &origins).map_err(
-            |refusal| match refusal {
-                Refusal::Violation(reason) => CallError::Permanent(reason),
-                Refusal::Fault(fault) => CallError::Fault(fault),
-            },
-        )?;
+        scope.emit(0, Emitted { timestamps: &timestamps, spans: &spans, data: &data }, &origins)?;
         Ok(outcome)
     }
 }

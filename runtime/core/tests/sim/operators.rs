@@ -32,7 +32,7 @@ fn emit(scope: &mut Scope, origin: u32, key: &[u8], value: &[u8], at: i64) -> Re
     let data = [key, value].concat();
     let spans = [0, key.len() as i32, key.len() as i32, value.len() as i32, 0, ABSENT];
     let emitted = Emitted { timestamps: &[at], spans: &spans, data: &data };
-    scope.emit(0, emitted, &[origin]).map_err(|refusal| CallError::Permanent(refusal.to_string()))
+    Ok(scope.emit(0, emitted, &[origin])?)
 }
 
 /// Splits at spaces. `poison` fails the whole call, `no` is a failure of its own record.
@@ -111,13 +111,6 @@ impl Operator for Count {
     fn renew(&mut self) {}
 }
 
-fn refused(refusal: wasmill_core::scope::Refusal) -> CallError {
-    match refusal {
-        wasmill_core::scope::Refusal::Violation(reason) => CallError::Permanent(reason),
-        wasmill_core::scope::Refusal::Fault(fault) => CallError::Fault(fault),
-    }
-}
-
 fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     let mut outcome = Outcome::default();
     let mut cells: Vec<Option<u8>> = call.slots.values.iter().map(|cell| cell.map(|cell| cell[1])).collect();
@@ -126,10 +119,10 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         let at = message.timestamp.0;
         let n = cells[slot as usize].unwrap_or(0) + 1;
         cells[slot as usize] = Some(n);
-        scope.put(1, word, b"", &[1, n]).map_err(refused)?;
-        scope.put(2, word, call.info.processing_time.0.to_string().as_bytes(), &[1]).map_err(refused)?;
+        scope.put(1, word, b"", &[1, n])?;
+        scope.put(2, word, call.info.processing_time.0.to_string().as_bytes(), &[1])?;
         let name = at.to_string();
-        scope.set_timer(Domain::EventTime, word, name.as_bytes(), Timestamp(at + TIMER)).map_err(refused)?;
+        scope.set_timer(Domain::EventTime, word, name.as_bytes(), Timestamp(at + TIMER))?;
         if word == b"pox" {
             return Err(CallError::Permanent("pox".into()));
         }
