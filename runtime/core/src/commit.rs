@@ -21,8 +21,8 @@ pub enum Guarantee {
 pub struct Terms {
     /// How large an epoch may grow.
     pub bounds: Bounds,
-    /// How much stays in memory.
-    pub memory: Memory,
+    /// How much of what is committed stays in memory.
+    pub row_cache: RowCache,
     /// The revision of the pipeline.
     pub revision: u64,
     /// What its readers may rely on.
@@ -44,16 +44,16 @@ pub struct Bounds {
 
 /// How much of what is committed stays in memory, of all tasks of a worker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Memory {
-    /// Bytes of committed rows. Without any, each epoch goes straight to the stores.
-    pub rows: usize,
+pub struct RowCache {
+    /// Bytes of rows. Without any, each epoch goes straight to the stores.
+    pub bytes: usize,
     /// How far the stores may lag behind.
     pub lag: Lag,
 }
 
-impl Default for Memory {
+impl Default for RowCache {
     fn default() -> Self {
-        Self { rows: 128 << 20, lag: Lag::default() }
+        Self { bytes: 128 << 20, lag: Lag::default() }
     }
 }
 

@@ -186,7 +186,7 @@ impl Worker {
     /// Divides the room for committed rows among all that keep some.
     fn share(&mut self) {
         let states = self.tasks.values_mut().flat_map(Task::states).count().max(1);
-        let each = if self.ports.stores.are_in_memory() { 0 } else { self.terms.memory.rows / states };
+        let each = if self.ports.stores.are_in_memory() { 0 } else { self.terms.row_cache.bytes / states };
         self.tasks.values_mut().flat_map(Task::states).for_each(|(_, state)| state.bound(each));
     }
 
@@ -425,7 +425,7 @@ impl Worker {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(()) };
         let stage = task.stage().clone();
         let (meta, epoch) = (task.meta(self.terms.revision), task.epoch().next());
-        let lag = self.terms.memory.lag;
+        let lag = self.terms.row_cache.lag;
         let mut failed = None;
         for (node, state) in task.states() {
             let changelog = stage.nodes[node].changelog;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tracing::warn;
-use wasmill_core::commit::{Bounds, Memory};
+use wasmill_core::commit::{Bounds, RowCache};
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::task::memory::Counts;
 
@@ -253,9 +253,9 @@ impl Running {
         let bounds = Bounds { age: prepared.plan.commit_interval, ..Bounds::default() };
         let (pipeline, topology) = (&prepared.plan.pipeline, &prepared.assembly.topology);
         let site = self.backend.site(cluster, pipeline, topology, stops)?;
-        let memory = Memory { rows: row_cache, ..Memory::default() };
+        let row_cache = RowCache { bytes: row_cache, ..RowCache::default() };
         let assembly = prepared.assembly.clone();
-        let job = Job { pipeline: pipeline.clone(), assembly, site: site.clone(), bounds, memory };
+        let job = Job { pipeline: pipeline.clone(), assembly, site: site.clone(), bounds, row_cache };
         let (job, first) = (Arc::new(job), self.workers.len());
         for (worker, place) in workers.enumerate() {
             self.workers.push(spawn(job.clone(), worker, place, self.board.clone())?);

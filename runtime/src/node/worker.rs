@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tracing::{debug, error, info, warn};
-use wasmill_core::commit::{Bounds, Memory, Terms};
+use wasmill_core::commit::{Bounds, RowCache, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, TaskId, Timestamp};
 use wasmill_core::task::memory::Counts;
@@ -135,7 +135,7 @@ pub struct Job {
     /// How large an epoch may grow.
     pub bounds: Bounds,
     /// How much of what is committed stays in memory.
-    pub memory: Memory,
+    pub row_cache: RowCache,
 }
 
 /// Starts a worker without tasks.
@@ -171,7 +171,7 @@ fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut d
     let ports = job.site.ports(worker)?;
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators()?);
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
-    let terms = Terms { bounds: job.bounds, memory: job.memory, revision, guarantee };
+    let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
     let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
     loop {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wasmill_core::cache::Lag;
-use wasmill_core::commit::{Bounds, Guarantee, Memory, Terms};
+use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
 use wasmill_core::record::Timestamp;
 use wasmill_core::worker::Worker;
 
@@ -41,8 +41,8 @@ pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
         Delivery::Together => Guarantee::ExactlyOnce,
         _ => Guarantee::AtLeastOnce,
     };
-    let memory = Memory { rows: 2_000, lag: Lag { changes: 30, age: 3 * epoch } };
-    Terms { bounds: Bounds { age: epoch, ..Bounds::default() }, memory, revision: 1, guarantee }
+    let row_cache = RowCache { bytes: 2_000, lag: Lag { changes: 30, age: 3 * epoch } };
+    Terms { bounds: Bounds { age: epoch, ..Bounds::default() }, row_cache, revision: 1, guarantee }
 }
 
 /// Runs the worker until all is processed, starting it anew whenever it dies.
