@@ -166,6 +166,15 @@ fn a_record_that_makes_a_plugin_panic_is_found() {
 }
 
 #[test]
+fn every_record_of_a_plugin_that_always_traps_is_a_dead_letter() {
+    let poisoned = Poisoned::with("traps", POISON, |record| record % 100 != 7);
+    let ended = poisoned.run("");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert_eq!(poisoned.dead_letters().len(), 396);
+    poisoned.assert_all_good_ones_came_out_once("traps");
+}
+
+#[test]
 fn a_record_whose_output_is_out_of_bounds_is_found() {
     letters_only("forges", "", "output.emit: record 0: a span of 3 bytes at 1 leaves the 3 bytes of data", "1");
     letters_only("strays", "", "output.emit: there is no output 7, only 1", "1");

@@ -33,13 +33,9 @@ const TELL_EVERY: i64 = 200;
 pub enum Turned {
     /// It went through.
     Done(Effects),
-    /// It was dropped, and the next will be another one.
-    Dropped {
-        /// Why.
-        reason: Dropped,
-        /// Whether what was done before should be committed first, because trying takes time.
-        seal: bool,
-    },
+    /// It was dropped, and the next will be another one. Trying takes time: what was done before is to be committed
+    /// first.
+    Dropped(Dropped),
 }
 
 /// Why a turn was dropped.
@@ -47,17 +43,17 @@ pub enum Turned {
 pub enum Dropped {
     /// It is made again with fewer records.
     Smaller,
-    /// A record was found to be at fault; it is left to the operator's policy from now on.
+    /// A record took too long alone; it is left to the operator's policy from now on.
     Verdict {
-        /// The operator.
-        operator: String,
+        /// Index of the operator in the stage.
+        node: usize,
         /// Why.
         reason: String,
     },
     /// It is made again after a pause.
     Paused {
-        /// The operator.
-        operator: String,
+        /// Index of the operator in the stage.
+        node: usize,
         /// Why.
         reason: String,
     },
@@ -232,7 +228,7 @@ impl Task {
     /// Makes a turn with the next records that wait.
     pub fn turn(&mut self, operators: &mut [Box<dyn Operator>], now: Timestamp) -> Result<Turned, Fault> {
         self.paused = self.paused.filter(|&until| until > now);
-        let mut limit = self.trial.records();
+        let mut limit = usize::MAX;
         loop {
             let cut = self.cut(limit)?;
             let before = self.memory.clone();
@@ -245,7 +241,8 @@ impl Task {
                 states: &mut self.states,
                 memory: &mut self.memory,
                 segment: &cut.segment,
-                trial: &self.trial,
+                trial: &mut self.trial,
+                narrowed: 0,
                 effects: Effects::default(),
             };
             let stop = match turn.run() {
@@ -261,43 +258,30 @@ impl Task {
             self.trial.dropped();
             match stop {
                 Stop::Cut(records) => limit = records,
-                stop => {
-                    let seal = !matches!(stop, Stop::Failed { .. });
-                    let reason = self.learn(stop, cut.segment.records.len(), now)?;
-                    return Ok(Turned::Dropped { reason, seal });
-                }
+                stop => return self.learn(stop, now).map(Turned::Dropped),
             }
         }
     }
 
     /// What a dropped turn teaches.
-    fn learn(&mut self, stop: Stop, records: usize, now: Timestamp) -> Result<Dropped, Fault> {
-        let stage = self.stage.clone();
-        let operator = |node: usize| stage.nodes[node].operator.clone();
-        let failed = |trial: &mut Trial, node, size, place, reason: String| match trial.failed(
-            node,
-            size,
-            records,
-            place,
-            reason.clone(),
-        ) {
-            true => Dropped::Verdict { operator: operator(node), reason },
-            false => Dropped::Smaller,
-        };
+    fn learn(&mut self, stop: Stop, now: Timestamp) -> Result<Dropped, Fault> {
         match stop {
             Stop::Cut(_) => Ok(Dropped::Smaller),
-            Stop::Failed { node, size, place, reason } => Ok(failed(&mut self.trial, node, size, place, reason)),
+            Stop::Failed { node, size, .. } => {
+                self.trial.failed(node, size);
+                Ok(Dropped::Smaller)
+            }
             Stop::Slow { node, size, place, reason } => match self.trial.slow(node, size, place, reason.clone()) {
-                true => Ok(Dropped::Verdict { operator: operator(node), reason }),
+                true => Ok(Dropped::Verdict { node, reason }),
                 false => Ok(Dropped::Smaller),
             },
-            Stop::Transient { node, size, place, reason } => {
-                let retry = stage.nodes[node].retry;
-                if self.trial.transient(node, retry.attempts) {
-                    self.paused = Some(now.plus(millis(retry.backoff)));
-                    return Ok(Dropped::Paused { operator: operator(node), reason });
+            Stop::Transient { node, reason } => {
+                let retry = self.stage.nodes[node].retry;
+                if !self.trial.transient(node, retry.attempts) {
+                    return Ok(Dropped::Smaller);
                 }
-                Ok(failed(&mut self.trial, node, size, place, reason))
+                self.paused = Some(now.plus(millis(retry.backoff)));
+                Ok(Dropped::Paused { node, reason })
             }
             Stop::Halt { operator, reason } => {
                 Err(Fault::Fatal(format!("operator {operator} failed, and its policy is to stop: {reason}")))

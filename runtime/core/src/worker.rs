@@ -81,6 +81,15 @@ pub enum Event {
         /// Why.
         reason: Dropped,
     },
+    /// A record or timer was found to be at fault, and was left to the operator's policy.
+    AtFault {
+        /// In which task.
+        task: TaskId,
+        /// Index of the operator in the stage.
+        node: usize,
+        /// Why.
+        reason: String,
+    },
     /// An operator measured something.
     Measured {
         /// Its stage.
@@ -332,10 +341,10 @@ impl Worker {
                 self.begin(now)?;
                 self.send(id, effects, records)
             }
-            Turned::Dropped { reason, seal } => {
+            Turned::Dropped(reason) => {
                 self.events.push(Event::Dropped { task: id, reason });
                 // What went well stays, and no trial that takes time runs in a transaction that is open.
-                if seal { self.commit(now) } else { Ok(()) }
+                self.commit(now)
             }
         }
     }
@@ -362,8 +371,10 @@ impl Worker {
             open.records += records;
             *self.records.entry(id.stage).or_default() += records;
         }
-        let measured = effects.measurements.into_iter();
-        self.events.extend(measured.map(|(node, value)| Event::Measured { stage: id.stage, node, value }));
+        let (stage, task) = (id.stage, id);
+        let verdicts = effects.verdicts.into_iter().map(|(node, reason)| Event::AtFault { task, node, reason });
+        let measured = effects.measurements.into_iter().map(|(node, value)| Event::Measured { stage, node, value });
+        self.events.extend(verdicts.chain(measured));
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! A worker's thread, and what it tells of itself.
 
+mod publisher;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -8,17 +10,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 use wasmill_core::commit::{Bounds, RowCache, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, TaskId, Timestamp};
+use wasmill_core::task::Task;
 use wasmill_core::task::memory::Counts;
-use wasmill_core::task::{Dropped, Task};
-use wasmill_core::worker::{self, Event};
+use wasmill_core::worker;
 
 use super::assembly::Assembly;
 use super::backend::Site;
 use crate::store::panic_message;
+use publisher::Publisher;
 
 /// The longest wait for records, and so the longest until a command is heard.
 const WAIT: Duration = Duration::from_millis(50);
@@ -173,7 +176,7 @@ fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut d
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
     let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
-    let mut publisher = Publisher { pipeline: &job.pipeline, worker, tell, quiet: false };
+    let mut publisher = Publisher::new(job, worker, tell);
     loop {
         match inbox.try_recv() {
             Ok(Command::Acquire(tasks)) => running.acquire(&tasks, now())?,
@@ -199,70 +202,4 @@ fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut d
 
 fn failed(pipeline: &str, fault: &Fault) -> anyhow::Error {
     anyhow::anyhow!("pipeline {pipeline} stopped: {fault}")
-}
-
-/// Tells what a worker did, when there is something to tell.
-struct Publisher<'a, F> {
-    pipeline: &'a str,
-    worker: usize,
-    tell: F,
-    quiet: bool,
-}
-
-impl<F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'_, F> {
-    fn publish(&mut self, running: &mut worker::Worker) {
-        let mut events = running.take_events();
-        let quiet = running.is_quiet();
-        if events.is_empty() && !quiet && !self.quiet {
-            return;
-        }
-        self.quiet = quiet;
-        (self.tell)(&mut |status| {
-            for event in events.drain(..) {
-                note(status, event, self.pipeline, self.worker);
-            }
-            status.tasks = running.tasks().count();
-            status.quiet = quiet;
-            status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
-            status.next = running.tasks().flat_map(next).collect();
-            status.counts = running.tasks().map(|task| (task.id(), task.counts().collect())).collect();
-            status.watermarks = running.tasks().map(|task| (task.id(), task.committed().watermark)).collect();
-        });
-    }
-}
-
-fn next(task: &Task) -> impl Iterator<Item = ((TaskId, u32), Offset)> {
-    task.committed().next.iter().zip(0..).map(|(&next, input)| ((task.id(), input), next))
-}
-
-fn note(status: &mut Status, event: Event, pipeline: &str, worker: usize) {
-    match event {
-        Event::Acquired { task, epoch, restored } => {
-            status.restored += restored.rows;
-            if restored.wiped > 0 {
-                warn!(pipeline, worker, %task, "its rows were not those of its changelog, and were read anew");
-            }
-            debug!(pipeline, worker, %task, %epoch, restored = restored.rows, "acquired");
-        }
-        Event::Committed { tasks, records, bytes } => {
-            status.epochs += 1;
-            for (stage, count) in records {
-                *status.records.entry(stage).or_default() += count;
-            }
-            debug!(pipeline, worker, tasks, bytes, "epoch committed");
-        }
-        Event::Begun => debug!(pipeline, worker, "epoch begun"),
-        Event::Aborted { reason } => {
-            status.aborted += 1;
-            warn!(pipeline, worker, reason, "an epoch was lost and is processed again");
-        }
-        Event::Dropped { task, reason: Dropped::Verdict { operator, reason } } => {
-            warn!(pipeline, worker, %task, operator, reason, "a record is at fault");
-        }
-        Event::Dropped { task, reason: Dropped::Paused { operator, reason } } => {
-            info!(pipeline, worker, %task, operator, reason, "waiting before trying again");
-        }
-        Event::Dropped { task, reason: Dropped::Smaller } => debug!(pipeline, worker, %task, "a turn is made smaller"),
-        Event::Measured { .. } => {}
-    }
 }

@@ -24,13 +24,23 @@ const LONGEST_NAME: usize = 120;
 /// Bytes of a whole message.
 pub(super) const LONGEST: usize = 4096;
 
+/// Whether it is told where a guest was. Names take longer to find than a guest to start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Trace {
+    /// The functions on its stack are named.
+    Named,
+    /// Nobody will read it: the call is made again with fewer records.
+    Skipped,
+}
+
 /// Explains how a call ended that did not return: what broke, the last error lines that the guest logged, where it
 /// was, and which plugin it is.
-pub(super) fn explain(error: &wasmtime::Error, host: &Host, plugin: &str) -> CallError {
+pub(super) fn explain(error: &wasmtime::Error, host: &Host, plugin: &str, trace: Trace) -> CallError {
     if let Some(Refusal::Fault(fault)) = error.downcast_ref::<Refusal>() {
         return CallError::Fault(fault.clone());
     }
-    let frames = error.downcast_ref::<WasmBacktrace>().map(|trace| frames(&trace.to_string())).unwrap_or_default();
+    let stack = error.downcast_ref::<WasmBacktrace>().filter(|_| trace == Trace::Named);
+    let frames = stack.map(|stack| frames(&stack.to_string())).unwrap_or_default();
     let lines = host.lines.errors().map(|line| line.replace('\n', " "));
     let said: Vec<_> = cause(error, &frames).into_iter().chain(lines).collect();
     let mut message = if said.is_empty() { "panicked".into() } else { said.join(": ") };

@@ -13,7 +13,7 @@ use super::checked::Checked;
 use super::clock::{Deadline, thread_time};
 use super::contract::{self, KeyedOutcome, OperatorInfo};
 use super::exports::func;
-use super::failure::{LONGEST, explain};
+use super::failure::{LONGEST, Trace, explain};
 use super::host::Host;
 use super::limits::Limits;
 use super::lines::cut;
@@ -62,7 +62,7 @@ impl Guest {
             Ok((functions, describe, open)) => {
                 Ok(Self { store, functions, describe, open, plugin: Arc::clone(plugin), opened: 0 })
             }
-            Err(error) => Err(explain(&error, store.data(), &plugin.short)),
+            Err(error) => Err(explain(&error, store.data(), &plugin.short, Trace::Named)),
         }
     }
 
@@ -78,7 +78,7 @@ impl Guest {
         begin(&mut self.store, limit);
         let describe = self.describe.typed::<Settings<'_>, Described>(&self.store);
         let answer = describe.and_then(|describe: TypedFunc<_, Described>| describe.call(&mut self.store, (settings,)));
-        self.answer(answer.map(|(described,)| described))
+        self.answer(answer.map(|(described,)| described), Trace::Named)
     }
 
     /// Opens it.
@@ -86,7 +86,7 @@ impl Guest {
         begin(&mut self.store, limit);
         let open = self.open.typed::<Settings<'_>, Opened>(&self.store);
         let answer = open.and_then(|open: TypedFunc<_, Opened>| open.call(&mut self.store, (settings,)));
-        self.answer(answer.map(|(opened,)| opened))?;
+        self.answer(answer.map(|(opened,)| opened), Trace::Named)?;
         self.opened = self.store.data().usage.memory();
         Ok(())
     }
@@ -102,7 +102,8 @@ impl Guest {
         self.store.data_mut().lend(scope);
         let answer = self.functions.call(&mut self.store, call);
         let scope = self.store.data_mut().take_back();
-        (scope, self.answer(answer))
+        let trace = if call.records.len() > 1 { Trace::Skipped } else { Trace::Named };
+        (scope, self.answer(answer, trace))
     }
 
     /// Bytes that its memories have grown since `open`.
@@ -110,12 +111,12 @@ impl Guest {
         self.store.data().usage.memory().saturating_sub(self.opened)
     }
 
-    fn answer<T>(&self, answer: wasmtime::Result<Result<T, contract::Error>>) -> Result<T, CallError> {
+    fn answer<T>(&self, answer: wasmtime::Result<Result<T, contract::Error>>, trace: Trace) -> Result<T, CallError> {
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(contract::Error::Transient(reason))) => Err(CallError::Transient(cut(&reason, LONGEST).into())),
             Ok(Err(contract::Error::Permanent(reason))) => Err(CallError::Permanent(cut(&reason, LONGEST).into())),
-            Err(error) => Err(explain(&error, self.store.data(), &self.plugin.short)),
+            Err(error) => Err(explain(&error, self.store.data(), &self.plugin.short, trace)),
         }
     }
 }

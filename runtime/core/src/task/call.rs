@@ -14,6 +14,14 @@ use crate::task::letter::{self, Letter};
 use crate::task::trial::{Place, Stop};
 use crate::task::turn::{NO_ORIGIN, Turn};
 
+/// Failed calls of several records in one turn of which each is made again in parts. They take time, and the epoch is
+/// open: a turn with more of them is dropped, and made again behind a commit.
+const MOST_NARROWED: u32 = 32;
+
+/// Parts of a failed call. A call that fails costs a hundred times one that does not, since it ends the guest: many
+/// parts find a record of 256 with three of them, where halves take nine.
+const PARTS: usize = 16;
+
 /// Records, or timers as records, that an operator is given.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
@@ -47,6 +55,13 @@ impl Given {
             origins: pick(&self.origins),
             ordinals: pick(&self.ordinals),
         }
+    }
+
+    /// Some of them at a time, in order.
+    fn parts(&self) -> impl DoubleEndedIterator<Item = Self> {
+        let size = self.len().div_ceil(PARTS);
+        let part = move |first: usize| self.select(&(first..self.len().min(first + size)).collect::<Vec<_>>());
+        (0..self.len()).step_by(size).map(part)
     }
 
     /// Without those at some indexes, which are in order.
@@ -96,25 +111,38 @@ impl Turn<'_> {
         Ok(given.without(&indexes))
     }
 
-    /// Calls until each record is either handled or rejected by the operator.
-    fn settle(&mut self, node: usize, input: u32, mut given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
-        while given.len() > 0 {
-            let (failures, effective) = self.attempt(node, input, &given, outputs)?;
-            let mut failed: Vec<_> = failures.iter().map(|failure| failure.index as usize).collect();
-            failed.sort_unstable();
-            for failure in &failures {
-                self.reject(node, &given, failure.index as usize, &failure.reason, 1)?;
+    /// Calls until each record is either handled, rejected by the operator, or found to be the one that calls fail of.
+    fn settle(&mut self, node: usize, input: u32, given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
+        let mut waiting = vec![given];
+        while let Some(given) = waiting.pop().filter(|given| given.len() > 0) {
+            match self.attempt(node, input, &given, outputs) {
+                Ok((failures, effective)) => {
+                    for failure in &failures {
+                        self.reject(node, &given, failure.index as usize, &failure.reason, 1)?;
+                    }
+                    if !effective {
+                        let mut failed: Vec<_> = failures.iter().map(|failure| failure.index as usize).collect();
+                        failed.sort_unstable();
+                        waiting.push(given.without(&failed));
+                    }
+                }
+                Err(Stop::Failed { size: 1, place, reason, .. }) => {
+                    let attempts = self.trial.convict(node, place, &reason);
+                    self.effects.verdicts.push((node, reason.clone()));
+                    self.reject(node, &given, 0, &reason, attempts)?;
+                }
+                Err(Stop::Failed { .. }) if self.narrowed < MOST_NARROWED => {
+                    self.narrowed += 1;
+                    waiting.extend(given.parts().rev());
+                }
+                Err(stop) => return Err(stop),
             }
-            if effective {
-                return Ok(());
-            }
-            given = given.without(&failed);
         }
         Ok(())
     }
 
     /// Makes one call. Answers the records that the operator could not handle, and whether the call's effects hold:
-    /// those of a keyed call with failures do not.
+    /// those of a keyed call with failures do not. A call that fails leaves nothing.
     fn attempt(
         &mut self,
         node: usize,
@@ -140,14 +168,13 @@ impl Turn<'_> {
                 self.check_armed(given, &armed)?;
                 Ok((failures, true))
             }
-            Ok(failures) => {
+            undone => {
                 if let (Some(state), Some(mark)) = (self.states[node].as_deref_mut(), mark) {
                     state.undo(mark);
                 }
                 outputs.iter_mut().zip(marks).for_each(|(flow, mark)| flow.undo(mark));
-                Ok((failures, false))
+                undone.map(|failures| (failures, false)).map_err(|error| self.stopped(node, given, error))
             }
-            Err(error) => Err(self.stopped(node, given, error)),
         }
     }
 
@@ -193,8 +220,8 @@ impl Turn<'_> {
         let size = given.len();
         let place = self.place(given, 0);
         match error {
-            CallError::Transient(reason) => Stop::Transient { node, size, place, reason },
-            CallError::Permanent(reason) => Stop::Failed { node, size, place, reason },
+            CallError::Transient(reason) if !self.trial.is_given_up(node) => Stop::Transient { node, reason },
+            CallError::Transient(reason) | CallError::Permanent(reason) => Stop::Failed { node, size, place, reason },
             CallError::Deadline(reason) => Stop::Slow { node, size, place, reason },
             CallError::Fault(fault) => Stop::Fault(fault),
         }

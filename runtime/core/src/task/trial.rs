@@ -17,7 +17,7 @@ pub(crate) enum Stop {
     /// A call took too long.
     Slow { node: usize, size: usize, place: Place, reason: String },
     /// A call failed, and may not later.
-    Transient { node: usize, size: usize, place: Place, reason: String },
+    Transient { node: usize, reason: String },
     /// A record failed where the policy is to stop.
     Halt { operator: String, reason: String },
     /// The host failed.
@@ -97,20 +97,22 @@ impl Pace {
 /// What a task has learnt about records and operators that fail. It outlives an epoch that is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Trial {
-    records: Option<usize>,
     calls: HashMap<usize, usize>,
     paces: HashMap<usize, Pace>,
     verdicts: HashMap<(usize, Place), Verdict>,
     slow: HashMap<(usize, Place), u32>,
-    transient: HashMap<usize, u32>,
+    transient: HashMap<usize, Transient>,
+}
+
+/// An operator of which calls failed that may not later.
+#[derive(Clone, Copy, Debug, Default)]
+struct Transient {
+    times: u32,
+    /// They are taken for calls that will always fail.
+    given_up: bool,
 }
 
 impl Trial {
-    /// How many source records the next turn may have.
-    pub(crate) fn records(&self) -> usize {
-        self.records.unwrap_or(usize::MAX)
-    }
-
     /// How many records a call of an operator may have.
     pub(crate) fn limit(&self, node: usize) -> usize {
         let call = self.calls.get(&node).copied().unwrap_or(usize::MAX);
@@ -137,21 +139,17 @@ impl Trial {
         Some((&verdict.reason, verdict.attempts))
     }
 
-    /// A call failed: next time with half as many source records, then with half as many in a call; a single record
-    /// is at fault. Answers whether one was found to be.
-    pub(crate) fn failed(&mut self, node: usize, size: usize, turn: usize, place: Place, reason: String) -> bool {
-        if size == 1 {
-            self.convict(node, place, reason, 1);
-            self.records = None;
-            self.calls.clear();
-            return true;
-        }
-        if turn > 1 {
-            self.records = Some(turn / 2);
-        } else {
-            self.calls.insert(node, size / 2);
-        }
-        false
+    /// Calls failed too often in one turn: until one went through, the operator gets half as many at a time.
+    pub(crate) fn failed(&mut self, node: usize, size: usize) {
+        self.calls.insert(node, size / 2);
+    }
+
+    /// A call of one record failed: it is at fault, and its turn carries that out. Answers how often it was tried.
+    pub(crate) fn convict(&mut self, node: usize, place: Place, reason: &str) -> u32 {
+        let attempts = self.transient.get(&node).map_or(1, |transient| transient.times.max(1));
+        let used = Cell::new(Used::InTurn);
+        self.verdicts.insert((node, place), Verdict { reason: reason.to_owned(), attempts, used });
+        attempts
     }
 
     /// A call took too long. Of several records it is the operator that is slow: it gets fewer at a time. A single one
@@ -171,19 +169,23 @@ impl Trial {
         if let Some(pace) = self.paces.get_mut(&node) {
             pace.ceiling = usize::MAX;
         }
-        self.convict(node, place, reason, MAX_SLOW);
+        let used = Cell::new(Used::No);
+        self.verdicts.insert((node, place), Verdict { reason, attempts: MAX_SLOW, used });
         true
     }
 
-    fn convict(&mut self, node: usize, place: Place, reason: String, attempts: u32) {
-        self.verdicts.insert((node, place), Verdict { reason, attempts, used: Cell::new(Used::No) });
+    /// A call failed and may not later. Answers whether it should be tried again after a pause; if not, the operator is
+    /// given up until a turn went through.
+    pub(crate) fn transient(&mut self, node: usize, attempts: u32) -> bool {
+        let transient = self.transient.entry(node).or_default();
+        transient.times += 1;
+        transient.given_up = transient.times > attempts;
+        !transient.given_up
     }
 
-    /// A call failed and may not later. Answers whether it should be tried again.
-    pub(crate) fn transient(&mut self, node: usize, attempts: u32) -> bool {
-        let times = self.transient.entry(node).or_default();
-        *times += 1;
-        *times <= attempts
+    /// Whether failures that may pass are no longer waited for.
+    pub(crate) fn is_given_up(&self, node: usize) -> bool {
+        self.transient.get(&node).is_some_and(|transient| transient.given_up)
     }
 
     /// A turn went through. `whole`: it had all the records there were to try.
@@ -192,7 +194,6 @@ impl Trial {
         self.move_used(Used::InTurn, Used::InEpoch);
         self.paces.retain(|_, pace| pace.passed());
         if whole {
-            self.records = None;
             self.calls.clear();
         }
     }
@@ -226,23 +227,34 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_narrowed_down_to_one_record() {
+    fn what_fails_too_often_comes_in_smaller_calls_until_it_went_through() {
         let mut trial = Trial::default();
-        let fail = |trial: &mut Trial, size, turn| trial.failed(0, size, turn, place(1), "no".into());
-        assert!(!fail(&mut trial, 256, 8));
-        assert_eq!((trial.records(), trial.limit(0)), (4, usize::MAX));
-        assert!(!fail(&mut trial, 64, 1));
-        assert_eq!((trial.records(), trial.limit(0)), (4, 32));
-        assert!(fail(&mut trial, 1, 1));
-        assert_eq!((trial.records(), trial.limit(0)), (usize::MAX, usize::MAX));
-        assert_eq!(trial.verdict(0, &place(1)), Some(("no", 1)));
-        assert_eq!(trial.verdict(1, &place(1)), None);
+        trial.failed(0, 256);
+        assert_eq!((trial.limit(0), trial.limit(1)), (128, usize::MAX));
+        trial.passed(false);
+        assert_eq!(trial.limit(0), 128);
+        trial.passed(true);
+        assert_eq!(trial.limit(0), usize::MAX);
+    }
+
+    #[test]
+    fn what_may_pass_is_given_up_after_its_attempts() {
+        let mut trial = Trial::default();
+        let tried: Vec<_> = (0..3).map(|_| trial.transient(0, 2)).collect();
+        assert_eq!(tried, [true, true, false]);
+        assert!(trial.is_given_up(0) && !trial.is_given_up(1));
+        assert_eq!(trial.convict(0, place(1), "not today"), 3);
+        trial.passed(true);
+        assert!(!trial.is_given_up(0));
     }
 
     #[test]
     fn a_verdict_holds_until_it_is_committed() {
         let mut trial = Trial::default();
-        trial.failed(0, 1, 1, place(1), "no".into());
+        assert_eq!(trial.convict(0, place(1), "no"), 1);
+        trial.dropped();
+        assert_eq!(trial.verdict(0, &place(1)), Some(("no", 1)));
+        assert_eq!(trial.verdict(1, &place(1)), None);
         trial.committed();
         assert!(trial.verdict(0, &place(1)).is_some());
         trial.dropped();

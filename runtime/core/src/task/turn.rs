@@ -59,6 +59,8 @@ pub struct Effects {
     pub outputs: Vec<(Target, Rc<Flow>)>,
     /// Values of the operators' own metrics, with the index of the node.
     pub measurements: Vec<(usize, Measurement)>,
+    /// Records that were found to be at fault: the index of the node, and why.
+    pub verdicts: Vec<(usize, String)>,
     /// Whether timers are left that are due.
     pub backlog: bool,
 }
@@ -71,7 +73,9 @@ pub(crate) struct Turn<'a> {
     pub states: &'a mut [Option<Box<State>>],
     pub memory: &'a mut Memory,
     pub segment: &'a Segment,
-    pub trial: &'a Trial,
+    pub trial: &'a mut Trial,
+    /// Failed calls that were made again in parts.
+    pub narrowed: u32,
     pub effects: Effects,
 }
 

@@ -102,7 +102,7 @@ fn without_faults_the_model_is_met() {
 #[test]
 fn no_single_fault_shows() {
     let lines = many(200, 7);
-    let load = Load { lines: &lines, epoch: Duration::from_millis(700), most: 30 };
+    let load = Load { lines: &lines, epoch: Duration::from_millis(400), most: 30 };
     let expected = model::expected(&lines);
     let (calls, epochs) = {
         let world = run(load, BTreeMap::new(), Delivery::Together);

@@ -125,7 +125,8 @@ fn check_counts(log: &Log, expected: &Expected, skips: bool) {
     }
     assert!(split.add_up() && count.add_up(), "{split:?} {count:?}");
     let failed = |by_split: bool| {
-        let of_split = |letter: &&(String, String, String)| (letter.2 == "no" || letter.2 == "poisoned") == by_split;
+        let of_split =
+            |letter: &&(String, String, String)| ["no", "poisoned", "slow"].contains(&letter.2.as_str()) == by_split;
         expected.letters.iter().filter(of_split).count() as u64
     };
     let rejected = |counts: &Counts| if skips { counts.skipped } else { counts.dead_lettered };

@@ -25,6 +25,7 @@ pub fn expected(lines: &[Vec<(i64, String)>]) -> Expected {
         let (at, line) = (*at, line.as_str());
         match line {
             "poison" => expected.letters.push((String::new(), line.into(), "poisoned".into())),
+            "slow" => expected.letters.push((String::new(), line.into(), "slow".into())),
             "no" => expected.letters.push((String::new(), line.into(), "no".into())),
             _ => {
                 for word in line.split(' ') {

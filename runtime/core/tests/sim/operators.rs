@@ -35,7 +35,7 @@ fn emit(scope: &mut Scope, origin: u32, key: &[u8], value: &[u8], at: i64) -> Re
     Ok(scope.emit(0, emitted, &[origin])?)
 }
 
-/// Splits at spaces. `poison` fails the whole call, `no` is a failure of its own record.
+/// Splits at spaces. `poison` fails the whole call, `slow` takes too long, `no` is a failure of its own record.
 pub struct Split(Declaration);
 
 impl Split {
@@ -63,6 +63,7 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     for (message, index) in call.records.iter().zip(0..) {
         match message.value.unwrap_or_default() {
             b"poison" => return Err(CallError::Permanent("poisoned".into())),
+            b"slow" => return Err(CallError::Deadline("slow".into())),
             b"no" => outcome.failures.push(Failure { index, reason: "no".into() }),
             line => {
                 for word in line.split(|&byte| byte == b' ') {

@@ -60,7 +60,7 @@ pub fn few() -> Lines {
         &[(0, "a b"), (3, "b c a"), (4, "no"), (12, "xé b"), (20, "a pox a"), (30, "c pox")],
         &[(1, "b"), (2, "poison"), (8, "a c"), (15, "b b ß"), (22, "x a"), (31, "d")],
         &[(2, "a"), (9, "é"), (18, "d a"), (33, "b")],
-        &[(1, "c"), (7, "no"), (19, "a"), (32, "é d")],
+        &[(1, "c"), (7, "slow"), (19, "a"), (32, "é d")],
     ];
     partitions.map(|lines| lines.iter().map(|&(at, line)| (at, line.to_owned())).collect()).into()
 }
@@ -75,6 +75,7 @@ pub fn many(count: usize, seed: u64) -> Lines {
         let line = match random.below(60) {
             0 => "poison".to_owned(),
             1 => "no".to_owned(),
+            2 => "slow".to_owned(),
             _ => {
                 let mut word = || {
                     let words = if random.one_in(50) { &bad[..] } else { &words };

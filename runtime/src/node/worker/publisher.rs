@@ -1,0 +1,124 @@
+//! Tells what a worker did: on the board, and in the log.
+
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, warn};
+use wasmill_core::record::{Offset, TaskId};
+use wasmill_core::task::{Dropped, Task};
+use wasmill_core::worker::{Event, Worker};
+
+use super::{Job, Status};
+
+/// How often records at fault are told in the log, at most.
+const FAULTS_EVERY: Duration = Duration::from_secs(1);
+
+/// Tells what a worker did, when there is something to tell.
+pub(super) struct Publisher<'a, F> {
+    job: &'a Job,
+    worker: usize,
+    tell: F,
+    quiet: bool,
+    faults: Faults,
+}
+
+/// Records at fault that were told, and since when others were not.
+#[derive(Debug, Default)]
+struct Faults {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
+    /// `tell` changes the worker's status on the board.
+    pub(super) fn new(job: &'a Job, worker: usize, tell: F) -> Self {
+        Self { job, worker, tell, quiet: false, faults: Faults::default() }
+    }
+
+    /// Tells what happened since the last time.
+    pub(super) fn publish(&mut self, running: &mut Worker) {
+        let mut events = running.take_events();
+        let quiet = running.is_quiet();
+        if events.is_empty() && !quiet && !self.quiet {
+            return;
+        }
+        self.quiet = quiet;
+        events.iter().for_each(|event| self.log(event));
+        (self.tell)(&mut |status| {
+            events.drain(..).for_each(|event| note(status, event));
+            status.tasks = running.tasks().count();
+            status.quiet = quiet;
+            status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
+            status.next = running.tasks().flat_map(next).collect();
+            status.counts = running.tasks().map(|task| (task.id(), task.counts().collect())).collect();
+            status.watermarks = running.tasks().map(|task| (task.id(), task.committed().watermark)).collect();
+        });
+    }
+
+    fn log(&mut self, event: &Event) {
+        let (pipeline, worker) = (&self.job.pipeline, self.worker);
+        match event {
+            Event::Acquired { task, epoch, restored } => {
+                if restored.wiped > 0 {
+                    warn!(pipeline, worker, %task, "its rows were not those of its changelog, and were read anew");
+                }
+                debug!(pipeline, worker, %task, %epoch, restored = restored.rows, "acquired");
+            }
+            Event::Committed { tasks, bytes, .. } => debug!(pipeline, worker, tasks, bytes, "epoch committed"),
+            Event::Begun => debug!(pipeline, worker, "epoch begun"),
+            Event::Aborted { reason } => {
+                warn!(pipeline, worker, reason, "an epoch was lost and is processed again");
+            }
+            Event::AtFault { task, node, reason }
+            | Event::Dropped { task, reason: Dropped::Verdict { node, reason } } => {
+                self.at_fault(*task, *node, reason);
+            }
+            Event::Dropped { task, reason: Dropped::Paused { node, reason } } => {
+                let operator = self.operator(*task, *node);
+                info!(pipeline, worker, %task, operator, reason, "waiting before trying again");
+            }
+            Event::Dropped { task, reason: Dropped::Smaller } => {
+                debug!(pipeline, worker, %task, "a turn is made smaller");
+            }
+            Event::Measured { .. } => {}
+        }
+    }
+
+    /// Where one record in a thousand is at fault there are hundreds in a second: one of them is told.
+    fn at_fault(&mut self, task: TaskId, node: usize, reason: &str) {
+        if self.faults.told.is_some_and(|told| told.elapsed() < FAULTS_EVERY) {
+            self.faults.untold += 1;
+            return;
+        }
+        let untold = std::mem::take(&mut self.faults.untold);
+        self.faults.told = Some(Instant::now());
+        let (pipeline, worker, operator) = (&self.job.pipeline, self.worker, self.operator(task, node));
+        if untold == 0 {
+            warn!(pipeline, worker, %task, operator, reason, "a record is at fault");
+        } else {
+            warn!(pipeline, worker, %task, operator, reason, untold, "a record is at fault, as others were before it");
+        }
+    }
+
+    fn operator(&self, task: TaskId, node: usize) -> &str {
+        let stage = self.job.assembly.stages.get(usize::from(task.stage));
+        stage.and_then(|stage| stage.nodes.get(node)).map_or("", |node| &node.operator)
+    }
+}
+
+fn next(task: &Task) -> impl Iterator<Item = ((TaskId, u32), Offset)> {
+    task.committed().next.iter().zip(0..).map(|(&next, input)| ((task.id(), input), next))
+}
+
+fn note(status: &mut Status, event: Event) {
+    match event {
+        Event::Acquired { restored, .. } => status.restored += restored.rows,
+        Event::Committed { records, .. } => {
+            status.epochs += 1;
+            for (stage, count) in records {
+                *status.records.entry(stage).or_default() += count;
+            }
+        }
+        Event::Aborted { .. } => status.aborted += 1,
+        Event::Begun | Event::AtFault { .. } | Event::Dropped { .. } | Event::Measured { .. } => {}
+    }
+}
