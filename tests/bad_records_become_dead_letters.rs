@@ -72,7 +72,8 @@ impl Poisoned {
         }
         let each =
             |key: usize| (0..RECORDS).filter(|&record| record % KEYS == key && !(self.is_bad)(record)).count() as u8;
-        let expected: BTreeMap<_, _> = (0..KEYS).map(|key| (format!("k{key}"), (1..=each(key)).collect())).collect();
+        let expected = (0..KEYS).map(|key| (format!("k{key}"), (1..=each(key)).collect::<Vec<_>>()));
+        let expected: BTreeMap<_, _> = expected.filter(|(_, counts)| !counts.is_empty()).collect();
         assert_eq!(counts, expected, "{name}");
     }
 
