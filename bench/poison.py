@@ -8,16 +8,14 @@ The plugin counts by key, and traps at a record whose value is `poison`. Prints 
 
 import argparse
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+from runs import BINARY, ROOT, TARGET, machine, run
+
 PIPELINE = """format-version: 1
 name: poison
 sources:
@@ -42,22 +40,19 @@ def feed(path, records, poisoned):
             out.write('{"key": "k%d", "value": "%s"}\n' % (number * 7919 % 5000, value))
 
 
-def run(plugin, records, poisoned):
+def throughput(plugin, records, poisoned):
     """Records a second of a run, and how many became dead letters."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         (place / "pipeline.yaml").write_text(PIPELINE)
         (place / "process.wasm").write_bytes(plugin.read_bytes())
         feed(place / "feed.jsonl", records, poisoned)
-        wasmill = TARGET / "release" / "wasmill"
         # Fed by a run of its own, whose time is not counted.
-        produce = [wasmill, "produce", "lines", "--data-dir", "data", "--partitions", "4", "--format", "jsonl"]
+        produce = [BINARY, "produce", "lines", "--data-dir", "data", "--partitions", "4", "--format", "jsonl"]
         subprocess.run(produce, cwd=place, stdin=open(place / "feed.jsonl"), capture_output=True, check=True)
-        command = [wasmill, "run", "pipeline.yaml", "--until-end", "--data-dir", "data", "--workers", "1"]
-        environment = {**os.environ, "WASMILL_LOG": "error"}
-        ended = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True, env=environment)
-        rate = int(re.search(r"([0-9]+) records/s", ended.stderr)[1])
-        letters = re.search(r"([0-9]+) dead letters", ended.stderr)
+        stderr = run(place, "--workers", "1", log="error")[3]
+        rate = int(re.search(r"([0-9]+) records/s", stderr)[1])
+        letters = re.search(r"([0-9]+) dead letters", stderr)
         return rate, int(letters[1]) if letters else 0
 
 
@@ -67,11 +62,11 @@ def main():
     parser.add_argument("--records", type=int, default=400_000)
     arguments = parser.parse_args()
     plugin = guest()
-    print(f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    print(machine())
     ratios = []
     for _ in range(arguments.runs):
-        clean, none = run(plugin, arguments.records, False)
-        poisoned, letters = run(plugin, arguments.records, True)
+        clean, none = throughput(plugin, arguments.records, False)
+        poisoned, letters = throughput(plugin, arguments.records, True)
         assert (none, letters) == (0, arguments.records // 1000), (none, letters)
         ratios.append(poisoned / clean)
         print(f"{clean} records/s without, {poisoned} with {letters} traps: {ratios[-1]:.2f}")
