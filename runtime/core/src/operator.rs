@@ -223,3 +223,26 @@ pub trait Operator {
     /// Forgets what the instance has in its own memory: the next call runs on a new one.
     fn renew(&mut self);
 }
+
+/// An operator of the host's own. It keeps nothing in memory that it would have to forget.
+pub trait Native {
+    /// What it says of itself. Constant.
+    fn declaration(&self) -> &Declaration;
+
+    /// Makes a call, with its effects in the scope.
+    fn run(&mut self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError>;
+}
+
+impl<N: Native> Operator for N {
+    fn declaration(&self) -> &Declaration {
+        Native::declaration(self)
+    }
+
+    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
+        let call = Arc::clone(scope.call());
+        let result = self.run(&call, &mut scope);
+        (scope, result)
+    }
+
+    fn renew(&mut self) {}
+}

@@ -2,7 +2,7 @@
 
 use wasmill_core::batch::{ABSENT, Batch, Message, SPANS};
 use wasmill_core::flow::{Emitted, INPUT};
-use wasmill_core::operator::{Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role};
+use wasmill_core::operator::{Call, CallError, Declaration, Failure, Native, Outcome, OutputDeclaration, Role};
 use wasmill_core::scope::{Limits, Scope};
 
 /// What a built-in does with a record.
@@ -197,6 +197,12 @@ impl Stateless {
         };
         Self { declaration, each }
     }
+}
+
+impl Native for Stateless {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
 
     fn run(&mut self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
@@ -213,18 +219,4 @@ impl Stateless {
         out.emit(scope)?;
         Ok(outcome)
     }
-}
-
-impl Operator for Stateless {
-    fn declaration(&self) -> &Declaration {
-        &self.declaration
-    }
-
-    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
-        let call = scope.call().clone();
-        let result = self.run(&call, &mut scope);
-        (scope, result)
-    }
-
-    fn renew(&mut self) {}
 }

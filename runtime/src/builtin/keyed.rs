@@ -2,7 +2,7 @@
 
 use wasmill_core::batch::Blobs;
 use wasmill_core::operator::{
-    Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role, StateDeclaration, StateKind,
+    Call, CallError, Declaration, Failure, Native, Outcome, OutputDeclaration, Role, StateDeclaration, StateKind,
 };
 use wasmill_core::record::Timestamp;
 use wasmill_core::scope::Scope;
@@ -68,8 +68,14 @@ impl<F: Fold> Keyed<F> {
         };
         Self { declaration, fold }
     }
+}
 
-    fn run(&self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+impl<F: Fold> Native for Keyed<F> {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    fn run(&mut self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
         let mut out = Out::new(1, scope.limits());
         // What changed in this call, by slot. With one state a slot is a cell.
@@ -130,18 +136,4 @@ fn cells(changed: &[Option<String>]) -> (Vec<u32>, Blobs) {
         }
     }
     (cells, values)
-}
-
-impl<F: Fold> Operator for Keyed<F> {
-    fn declaration(&self) -> &Declaration {
-        &self.declaration
-    }
-
-    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
-        let call = scope.call().clone();
-        let result = self.run(&call, &mut scope);
-        (scope, result)
-    }
-
-    fn renew(&mut self) {}
 }

@@ -2,7 +2,7 @@
 
 use wasmill_core::batch::{ABSENT, Headers, Message, SPANS};
 use wasmill_core::flow::{Emitted, INPUT};
-use wasmill_core::operator::{Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role};
+use wasmill_core::operator::{Call, CallError, Declaration, Failure, Native, Outcome, OutputDeclaration, Role};
 use wasmill_core::scope::Scope;
 
 use crate::connect;
@@ -59,8 +59,14 @@ impl Convert {
         };
         Ok(there.map_or([0, ABSENT], |()| [before as i32, (data.len() - before) as i32]))
     }
+}
 
-    fn run(&self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+impl Native for Convert {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    fn run(&mut self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
         let (mut timestamps, mut spans, mut data, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let columns = call.records.iter().zip(call.records.spans().chunks_exact(SPANS));
@@ -97,26 +103,12 @@ fn line_bytes<'a>(message: &Message<'a>) -> Option<std::borrow::Cow<'a, str>> {
     headers.find(|(name, _)| *name == LINE_BYTES).map(|(_, bytes)| String::from_utf8_lossy(bytes.unwrap_or_default()))
 }
 
-impl Operator for Convert {
-    fn declaration(&self) -> &Declaration {
-        &self.declaration
-    }
-
-    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
-        let call = scope.call().clone();
-        let result = self.run(&call, &mut scope);
-        (scope, result)
-    }
-
-    fn renew(&mut self) {}
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use wasmill_core::batch::{Batch, encode_headers};
-    use wasmill_core::operator::{CallInfo, Entry, Origin, Slots};
+    use wasmill_core::operator::{CallInfo, Entry, Operator, Origin, Slots};
     use wasmill_core::record::Timestamp;
 
     use super::*;

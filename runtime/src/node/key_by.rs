@@ -2,7 +2,7 @@
 
 use wasmill_core::batch::{ABSENT, SPANS};
 use wasmill_core::flow::{Emitted, INPUT};
-use wasmill_core::operator::{Call, CallError, Declaration, Failure, Operator, Outcome, OutputDeclaration, Role};
+use wasmill_core::operator::{Call, CallError, Declaration, Failure, Native, Outcome, OutputDeclaration, Role};
 use wasmill_core::scope::Scope;
 
 use crate::pipeline::key::Key;
@@ -27,8 +27,14 @@ impl KeyBy {
         };
         Self { key, declaration }
     }
+}
 
-    fn run(&self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+impl Native for KeyBy {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    fn run(&mut self, call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
         let (mut timestamps, mut spans, mut data, mut origins) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let columns = call.records.iter().zip(call.records.spans().chunks_exact(SPANS));
@@ -56,26 +62,12 @@ impl KeyBy {
     }
 }
 
-impl Operator for KeyBy {
-    fn declaration(&self) -> &Declaration {
-        &self.declaration
-    }
-
-    fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
-        let call = scope.call().clone();
-        let result = self.run(&call, &mut scope);
-        (scope, result)
-    }
-
-    fn renew(&mut self) {}
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use wasmill_core::batch::{Batch, Message, encode_headers};
-    use wasmill_core::operator::{CallInfo, Entry, Origin, Slots};
+    use wasmill_core::operator::{CallInfo, Entry, Operator, Origin, Slots};
     use wasmill_core::record::Timestamp;
 
     use super::*;
