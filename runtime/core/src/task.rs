@@ -1,6 +1,7 @@
 //! A stage at one partition: where it stands, and the turns it makes.
 
 mod call;
+mod clock;
 mod cut;
 mod letter;
 pub mod memory;
@@ -13,20 +14,17 @@ use std::sync::Arc;
 
 use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
-use crate::port::{Control, Fault, Fetched, Lease, Mark, Position};
+use crate::port::{Fault, Fetched, Lease, Mark, Position};
 use crate::record::{Epoch, Offset, TaskId, Timestamp};
 use crate::row::Due;
-use crate::stage::{self, Stage};
+use crate::stage::Stage;
 use crate::state::{self, State};
 use crate::task::cut::{Cut, Pending};
 use crate::task::memory::{Counts, Memory};
 use crate::task::row::TaskRow;
 use crate::task::trial::{Stop, Trial};
 use crate::task::turn::{Effects, Turn};
-use crate::watermark::{self, Progress, Told, millis};
-
-/// Milliseconds between two control records of a task, at least.
-const TELL_EVERY: i64 = 200;
+use crate::watermark::{self, millis};
 
 /// What became of a turn.
 #[derive(Debug)]
@@ -325,78 +323,6 @@ impl Task {
             }
         }
         Ok(earliest)
-    }
-
-    /// When a turn without records is due: at once where timers are, `None` where nothing waits for the clock.
-    pub fn next_tick(&mut self) -> Result<Option<Timestamp>, Fault> {
-        if self.paused.is_some() {
-            return Ok(self.paused);
-        }
-        let mut next = None;
-        for state in self.states.iter_mut().flatten() {
-            next = next.into_iter().chain(state.earliest(Due::Processing)?).min();
-        }
-        for (input, at) in self.stage.inputs.iter().zip(0..) {
-            if let Some(idle) = self.idle_at(input, at) {
-                next = next.into_iter().chain([idle]).min();
-            }
-        }
-        Ok(next.into_iter().chain(self.tell_at()).min())
-    }
-
-    fn idle_at(&self, input: &stage::Input, index: usize) -> Option<Timestamp> {
-        let ended = self.ends.get(index).copied().flatten().is_some();
-        match (&input.progress, self.memory.inputs.get(index)?) {
-            (stage::Progress::Records { idle_after, .. }, Progress::Records { idle: false, .. }) if ended => {
-                Some(self.seen.get(index)?.plus(millis(*idle_after)))
-            }
-            _ => None,
-        }
-    }
-
-    /// Takes note of inputs of which nothing came for long. Answers whether a turn without records is due.
-    pub fn tick(&mut self, now: Timestamp) -> Result<bool, Fault> {
-        self.paused = self.paused.filter(|&until| until > now);
-        if self.paused.is_some() {
-            return Ok(false);
-        }
-        let stage = self.stage.clone();
-        let mut due = self.memory.backlog;
-        for (input, index) in stage.inputs.iter().zip(0..) {
-            if self.idle_at(input, index).is_some_and(|at| at <= now)
-                && let Some(Progress::Records { idle, .. }) = self.memory.inputs.get_mut(index)
-            {
-                *idle = true;
-                self.dirty = true;
-                due = true;
-            }
-        }
-        for state in self.states.iter_mut().flatten() {
-            due |= state.earliest(Due::Processing)?.is_some_and(|at| at <= now);
-        }
-        Ok(due)
-    }
-
-    /// What is to be told downstream: the watermark, less what timers are still held back.
-    fn to_tell(&self) -> Told {
-        Told { watermark: self.memory.watermark, idle: self.watermarks().all(|watermark| watermark.is_none()) }
-    }
-
-    fn tell_at(&self) -> Option<Timestamp> {
-        let news = self.to_tell() != self.memory.told && !self.stage.repartitions.is_empty() && !self.memory.backlog;
-        news.then(|| if self.told_at.is_some() { self.told_at.plus(TELL_EVERY) } else { Timestamp(i64::MIN + 1) })
-    }
-
-    /// The control record that is due, if one is.
-    pub fn tell(&mut self, now: Timestamp) -> Option<Control> {
-        if self.tell_at().is_none_or(|at| at > now) {
-            return None;
-        }
-        let told = self.to_tell();
-        self.memory.told = told;
-        self.told_at = now;
-        self.dirty = true;
-        Some(Control { from: self.id, watermark: told.watermark, idle: told.idle })
     }
 
     /// The row that the open epoch commits.
