@@ -21,4 +21,5 @@ mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;
 mod new_projects_work;
 mod operators_in_other_languages;
+mod records_that_kill_the_process_are_found;
 mod running_pipelines_are_observed;

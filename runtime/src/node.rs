@@ -1,5 +1,6 @@
 //! Pipelines on this node: plans put together with their plugins, workers, and the log that they run on.
 
+mod alone;
 pub mod assembly;
 pub mod backend;
 mod division;

@@ -9,6 +9,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use wasmill_core::port::{Fault, Sink, Tasks};
 use wasmill_core::record::{Epoch, Offset, Timestamp};
+use wasmill_core::task::care::Care;
 use wasmill_core::task::row::TaskRow;
 
 use super::world::{PATIENCE, World, sealed, task};
@@ -22,7 +23,8 @@ fn a_row_comes_back_with_its_owner_and_claims() {
     assert_eq!(worker.tasks.id(), format!("test/{}/node-1/0", world.name));
     assert_eq!((worker.tasks.row(task(0)), worker.tasks.owner(task(0))), (Ok(None), Ok(None)));
     let mut row = sealed(&mut worker, 0, 9_000_000_000_000_000, 12);
-    row.row = TaskRow { claims: 3, revision: 41, watermark: Timestamp(-5), memory: vec![0, 255, 7], ..row.row };
+    let care = Care { claims: 3, left: 200, ..Care::default() };
+    row.row = TaskRow { care, revision: 41, watermark: Timestamp(-5), memory: vec![0, 255, 7], ..row.row };
     worker.sink.begin().unwrap();
     worker.sink.commit(std::slice::from_ref(&row)).unwrap();
     assert_eq!(worker.tasks.row(task(0)).unwrap().as_ref(), Some(&row.row));

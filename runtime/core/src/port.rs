@@ -206,6 +206,12 @@ pub trait Tasks {
 
     /// The transactional id that this worker commits with.
     fn id(&self) -> &str;
+
+    /// Waits until no other worker of this process is alone, and is from then on, until it says `false`: while one makes
+    /// a call on which the process may die, no other is to be taken for the cause.
+    fn alone(&mut self, alone: bool) {
+        let _ = alone;
+    }
 }
 
 /// Takes a record of a changelog: offset, row, value.

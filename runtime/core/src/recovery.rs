@@ -1,6 +1,7 @@
 //! Starting a task where the log says it stands. There is no other way to start one: a restart, an aborted commit, a
 //! broken store and a new owner all come here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ use crate::record::{Epoch, Offset, TaskId, Timestamp};
 use crate::row::META;
 use crate::stage::Stage;
 use crate::state::State;
+use crate::task::care::Care;
 use crate::task::memory::{Local, Memory};
 use crate::task::row::TaskRow;
 use crate::task::{Task, number_states};
@@ -80,12 +82,14 @@ impl Claimed {
     }
 }
 
-/// Makes sure that nobody else has anything open for these tasks, and that their rows name this worker.
+/// Makes sure that nobody else has anything open for these tasks, and that their rows name this worker. `had` says
+/// which of them this process has claimed already.
 pub(crate) fn claim(
     world: &mut World<'_>,
     stages: &[Arc<Stage>],
     terms: &Terms,
     ids: &[TaskId],
+    had: &BTreeMap<TaskId, bool>,
 ) -> Result<Vec<Claimed>, Fault> {
     let own = world.tasks.id().to_owned();
     let mut fenced = Vec::new();
@@ -98,7 +102,11 @@ pub(crate) fn claim(
             fenced.push(owner);
         }
         let row = match world.tasks.row(id)? {
-            Some(row) => TaskRow { owner: own.clone(), claims: row.claims + 1, ..row },
+            Some(row) => {
+                let alive = had.get(&id).copied().unwrap_or(false);
+                let care = row.care.claimed(alive, row.next.len());
+                TaskRow { owner: own.clone(), care, ..row }
+            }
             None => TaskRow { revision: terms.revision, ..first_row(world, stages, id, &own)? },
         };
         // From here on, and until it is committed anew, the changelogs may be ahead of it.
@@ -120,7 +128,7 @@ pub(crate) fn claim(
 fn first_row(world: &mut World<'_>, stages: &[Arc<Stage>], id: TaskId, own: &str) -> Result<TaskRow, Fault> {
     let inputs = stages.get(usize::from(id.stage)).map_or(0, |stage| stage.inputs.len() as u32);
     let next = (0..inputs).map(|input| world.source.start(id, input)).collect::<Result<_, _>>()?;
-    Ok(TaskRow { owner: own.to_owned(), claims: 1, next, ..TaskRow::default() })
+    Ok(TaskRow { owner: own.to_owned(), care: Care::first(), next, ..TaskRow::default() })
 }
 
 /// Builds a claimed task: its rows as the changelogs have them, its memory of the committed epoch.

@@ -1,6 +1,7 @@
 //! A stage at one partition: where it stands, and the turns it makes.
 
 mod call;
+pub mod care;
 mod clock;
 mod cut;
 mod letter;
@@ -19,6 +20,7 @@ use crate::record::{Epoch, Offset, TaskId, Timestamp};
 use crate::row::Due;
 use crate::stage::Stage;
 use crate::state::{self, State};
+use crate::task::care::{Care, Watch};
 use crate::task::cut::{Cut, Pending};
 use crate::task::memory::{Counts, Memory};
 use crate::task::row::TaskRow;
@@ -57,6 +59,9 @@ pub enum Dropped {
     },
 }
 
+/// Commits what the row of a task is to say of the processes that had it.
+pub type Announce<'a> = dyn FnMut(&Care) -> Result<(), Fault> + 'a;
+
 /// A stage at one partition.
 #[derive(Debug)]
 pub struct Task {
@@ -70,6 +75,7 @@ pub struct Task {
     states: Vec<Option<Box<State>>>,
     pending: VecDeque<Pending>,
     trial: Trial,
+    watch: Watch,
     dirty: bool,
     paused: Option<Timestamp>,
     ends: Vec<Option<Offset>>,
@@ -101,6 +107,7 @@ impl Task {
             states,
             pending: VecDeque::new(),
             trial: Trial::default(),
+            watch: Watch::new(row.care),
             dirty: false,
             paused: None,
             ends: vec![None; inputs],
@@ -223,10 +230,21 @@ impl Task {
         }
     }
 
-    /// Makes a turn with the next records that wait.
-    pub fn turn(&mut self, operators: &mut [Box<dyn Operator>], now: Timestamp) -> Result<Turned, Fault> {
+    /// What processes that had it died on.
+    pub fn care(&self) -> &Care {
+        self.watch.care()
+    }
+
+    /// Makes a turn with the next records that wait. `announce` commits what the row is to say of a call before it is
+    /// made, where that is asked for.
+    pub fn turn(
+        &mut self,
+        operators: &mut [Box<dyn Operator>],
+        now: Timestamp,
+        announce: &mut Announce<'_>,
+    ) -> Result<Turned, Fault> {
         self.paused = self.paused.filter(|&until| until > now);
-        let mut limit = usize::MAX;
+        let mut limit = if self.care().is_singly() { 1 } else { usize::MAX };
         loop {
             let cut = self.cut(limit)?;
             let before = self.memory.clone();
@@ -241,6 +259,8 @@ impl Task {
                 segment: &cut.segment,
                 trial: &mut self.trial,
                 narrowed: 0,
+                watch: &mut self.watch,
+                announce: &mut *announce,
                 effects: Effects::default(),
             };
             let stop = match turn.run() {
@@ -254,9 +274,17 @@ impl Task {
                 }
             }
             self.trial.dropped();
+            self.watch.dropped();
             match stop {
                 Stop::Cut(records) => limit = records,
-                stop => return self.learn(stop, now).map(Turned::Dropped),
+                Stop::Fault(fault) => return Err(fault),
+                stop => {
+                    // The process lives: what was announced is not what it dies on.
+                    if let Some(care) = self.watch.withdraw() {
+                        announce(care)?;
+                    }
+                    return self.learn(stop, now).map(Turned::Dropped);
+                }
             }
         }
     }
@@ -305,6 +333,7 @@ impl Task {
         self.memory.watermark = segment.after;
         self.records += segment.records.len() as u64;
         self.trial.passed(whole);
+        self.watch.passed(segment.records.len());
         self.memory.backlog = effects.backlog;
         self.dirty = true;
         effects
@@ -328,12 +357,17 @@ impl Task {
     /// The row that the open epoch commits.
     pub fn seal(&self, owner: &str, terms: &Terms) -> TaskRow {
         let row = self.row(&self.memory, self.epoch.next(), owner, terms.revision);
-        TaskRow { guarantee: terms.guarantee, ..row }
+        TaskRow { guarantee: terms.guarantee, care: self.watch.sealed(), ..row }
     }
 
     /// The committed row, once more, without an owner: nobody has anything open for the task.
     pub fn release(&self, revision: u64) -> TaskRow {
-        self.row(&self.committed, self.epoch, "", revision)
+        TaskRow { care: self.care().released(), ..self.stands("", revision) }
+    }
+
+    /// The committed row, once more.
+    pub(crate) fn stands(&self, owner: &str, revision: u64) -> TaskRow {
+        self.row(&self.committed, self.epoch, owner, revision)
     }
 
     fn row(&self, memory: &Memory, epoch: Epoch, owner: &str, revision: u64) -> TaskRow {
@@ -341,7 +375,7 @@ impl Task {
         TaskRow {
             epoch,
             owner: owner.to_owned(),
-            claims: 0,
+            care: *self.care(),
             revision,
             guarantee: self.guarantee,
             next: memory.next.clone(),
@@ -362,6 +396,7 @@ impl Task {
         self.guarantee = guarantee;
         self.committed = self.memory.clone();
         self.trial.committed();
+        self.watch.committed();
         self.dirty = false;
     }
 
@@ -371,6 +406,7 @@ impl Task {
         self.states.iter_mut().flatten().for_each(|state| state.drop_epoch());
         self.pending.clear();
         self.trial.aborted();
+        self.watch.aborted();
         self.ends.fill(None);
         (self.dirty, self.paused) = (false, None);
         self.positions()

@@ -9,7 +9,7 @@
 mod epoch;
 mod event;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::record::{Offset, TaskId, Timestamp};
 use crate::recovery::{self, World};
 use crate::stage::Stage;
 use crate::state::State;
+use crate::task::care::Care;
+use crate::task::row::TaskRow;
 use crate::task::{Task, Turned};
 
 pub use self::event::Event;
@@ -52,7 +54,8 @@ pub struct Worker {
     ports: Ports,
     stages: Vec<Arc<Stage>>,
     operators: Vec<Vec<Box<dyn Operator>>>,
-    held: BTreeSet<TaskId>,
+    /// The tasks that it has been given, and whether it has claimed them since.
+    held: BTreeMap<TaskId, bool>,
     tasks: BTreeMap<TaskId, Task>,
     open: Option<Open>,
     records: BTreeMap<u16, u64>,
@@ -66,7 +69,7 @@ pub struct Worker {
 impl Worker {
     /// A worker without tasks. `operators` has an instance for each node of each stage.
     pub fn new(ports: Ports, stages: Vec<Arc<Stage>>, operators: Vec<Vec<Box<dyn Operator>>>, terms: Terms) -> Self {
-        let (held, tasks) = (BTreeSet::new(), BTreeMap::new());
+        let (held, tasks) = (BTreeMap::new(), BTreeMap::new());
         Self {
             ports,
             stages,
@@ -95,7 +98,7 @@ impl Worker {
     /// Takes over tasks, each where the log says it stands. The open epoch is sealed first.
     pub fn acquire(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
         self.seal(now)?;
-        self.held.extend(ids);
+        self.held.extend(ids.iter().map(|&id| (id, false)));
         let acquired = self.clean().and_then(|()| self.start(ids, now));
         self.recover(acquired, now)
     }
@@ -118,7 +121,9 @@ impl Worker {
             stores: stores.as_mut(),
         };
         let mut before: BTreeMap<_, _> = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
-        for claimed in recovery::claim(&mut world, &self.stages, &self.terms, ids)? {
+        let claimed = recovery::claim(&mut world, &self.stages, &self.terms, ids, &self.held)?;
+        self.held.extend(claimed.iter().map(|claimed| (claimed.id(), true)));
+        for claimed in claimed {
             let id = claimed.id();
             let (Some(stage), Some(operators)) =
                 (self.stages.get(usize::from(id.stage)), self.operators.get(usize::from(id.stage)))
@@ -131,7 +136,7 @@ impl Worker {
                 task.keep_verdicts_of(before);
             }
             world.source.assign(id, &task.positions())?;
-            self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored });
+            self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored, care: *task.care() });
             self.tasks.insert(id, task);
         }
         self.share();
@@ -271,13 +276,38 @@ impl Worker {
         Ok(true)
     }
 
+    /// Makes a turn of a task, with the care that is due after processes that had it died.
     fn turn(&mut self, id: TaskId, now: Timestamp) -> Result<(), Fault> {
+        let care = self.tasks.get(&id).map(Task::care);
+        let (careful, singly) = care.map_or((false, false), |care| (care.is_careful(), care.is_singly()));
+        if singly {
+            // Nothing may be open when a call is announced, and no other one of this process announced beside it.
+            self.commit(now)?;
+            self.ports.tasks.alone(true);
+        }
+        let turned = self.make_turn(id, now);
+        let turned = if careful { turned.and_then(|()| self.commit(now)) } else { turned };
+        if singly {
+            self.ports.tasks.alone(false);
+        }
+        turned
+    }
+
+    fn make_turn(&mut self, id: TaskId, now: Timestamp) -> Result<(), Fault> {
         let (Some(task), Some(operators)) = (self.tasks.get_mut(&id), self.operators.get_mut(usize::from(id.stage)))
         else {
             return Ok(());
         };
         let before = task.records();
-        let turned = task.turn(operators, now);
+        let Ports { sink, tasks, .. } = &mut self.ports;
+        let lease = task.lease();
+        let row = task.care().is_singly().then(|| task.stands(tasks.id(), self.terms.revision));
+        let mut announce = |care: &Care| {
+            let row = TaskRow { care: *care, ..row.clone().unwrap_or_default() };
+            sink.begin()?;
+            sink.commit(&[Sealed { task: id, lease, row }]).map(drop)
+        };
+        let turned = task.turn(operators, now, &mut announce);
         if matches!(turned, Err(Fault::Store(_))) {
             task.distrust();
         }
@@ -335,7 +365,7 @@ impl Worker {
             return Ok(());
         }
         self.ports.sink.reset()?;
-        let ids: Vec<_> = self.held.iter().copied().collect();
+        let ids: Vec<_> = self.held.keys().copied().collect();
         self.start(&ids, now)
     }
 

@@ -14,6 +14,7 @@ use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::task::memory::Counts;
 
 pub use self::observed::{Observed, Seen};
+use super::alone::Gate;
 use super::assembly::Assembly;
 use super::backend::{Backend, Membership, Site};
 use super::division::Division;
@@ -178,6 +179,7 @@ pub struct Running {
     workers: Vec<Handle>,
     writers: Vec<Writer>,
     board: Arc<Board>,
+    gate: Arc<Gate>,
 }
 
 struct Pipeline {
@@ -228,7 +230,8 @@ impl Running {
         for prepared in &prepared {
             writers.extend(prepared.writers(backend.as_ref(), &settings.files)?);
         }
-        let mut running = Self { backend, pipelines: Arc::default(), workers: Vec::new(), writers, board };
+        let (pipelines, workers, gate) = (Arc::default(), Vec::new(), Arc::default());
+        let mut running = Self { backend, pipelines, workers, writers, board, gate };
         let mut pipelines = Vec::new();
         for prepared in prepared {
             let stops =
@@ -255,7 +258,8 @@ impl Running {
         let site = self.backend.site(cluster, pipeline, topology, stops)?;
         let row_cache = RowCache { bytes: row_cache, ..RowCache::default() };
         let assembly = prepared.assembly.clone();
-        let job = Job { pipeline: pipeline.clone(), assembly, site: site.clone(), bounds, row_cache };
+        let (pipeline, gate) = (pipeline.clone(), self.gate.clone());
+        let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache };
         let (job, first) = (Arc::new(job), self.workers.len());
         for (worker, place) in workers.enumerate() {
             self.workers.push(spawn(job.clone(), worker, place, self.board.clone())?);

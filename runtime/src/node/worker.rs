@@ -16,8 +16,9 @@ use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, TaskId, Timestamp};
 use wasmill_core::task::Task;
 use wasmill_core::task::memory::Counts;
-use wasmill_core::worker;
+use wasmill_core::worker::{self, Ports};
 
+use super::alone::{Gate, Gated};
 use super::assembly::Assembly;
 use super::backend::Site;
 use crate::store::panic_message;
@@ -135,6 +136,8 @@ pub struct Job {
     pub assembly: Arc<Assembly>,
     /// Its place on the log.
     pub site: Arc<dyn Site>,
+    /// Where the workers of the process wait for each other.
+    pub gate: Arc<Gate>,
     /// How large an epoch may grow.
     pub bounds: Bounds,
     /// How much of what is committed stays in memory.
@@ -172,6 +175,7 @@ pub fn now() -> Timestamp {
 
 fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut dyn FnMut(&mut Status))) -> Result<()> {
     let ports = job.site.ports(worker)?;
+    let ports = Ports { tasks: Box::new(Gated::new(ports.tasks, job.gate.clone())), ..ports };
     let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators()?);
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
     let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };

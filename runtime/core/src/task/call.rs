@@ -10,6 +10,7 @@ use crate::scope::{Armed, Scope};
 use crate::slots::Keys;
 use crate::stage::OnError;
 use crate::state::State;
+use crate::task::care::Suspect;
 use crate::task::letter::{self, Letter};
 use crate::task::trial::{Place, Stop};
 use crate::task::turn::{NO_ORIGIN, Turn};
@@ -79,7 +80,7 @@ impl Turn<'_> {
     pub(crate) fn give(&mut self, node: usize, input: u32, given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
         self.memory.operators[node].counts.input += given.len() as u64;
         let given = self.set_aside(node, given)?;
-        let limit = self.trial.limit(node);
+        let limit = self.limit(node);
         if given.len() <= limit {
             return self.settle(node, input, given, outputs);
         }
@@ -90,16 +91,47 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// How many records a call of an operator may have.
+    pub(crate) fn limit(&self, node: usize) -> usize {
+        if self.watch.care().is_singly() { 1 } else { self.trial.limit(node) }
+    }
+
+    fn suspect(&self, node: usize, given: &Given, index: usize) -> Suspect {
+        Suspect::new(node, &self.stage.nodes[node].plugin, &self.place(given, index))
+    }
+
+    /// Says in the task's row which call is made next, where processes died on one that is not known.
+    fn announce(&mut self, node: usize, given: &Given) -> Result<(), Stop> {
+        if self.watch.care().is_singly() {
+            let suspect = self.suspect(node, given, 0);
+            (self.announce)(self.watch.announce(suspect)).map_err(Stop::Fault)?;
+        }
+        Ok(())
+    }
+
+    /// Why a record is known to be at fault, and after how many attempts.
+    fn verdict(&mut self, node: usize, given: &Given, index: usize) -> Option<(String, u32)> {
+        if self.watch.has_verdict()
+            && let Some((reason, deaths)) = self.watch.verdict(self.suspect(node, given, index))
+        {
+            self.effects.verdicts.push((node, reason.clone()));
+            return Some((reason, deaths));
+        }
+        if !self.trial.has_verdicts() {
+            return None;
+        }
+        let (reason, attempts) = self.trial.verdict(node, &self.place(given, index))?;
+        Some((reason.to_owned(), attempts))
+    }
+
     /// Settles what needs no call: records without key where one is needed, and those already known to be at fault.
     fn set_aside(&mut self, node: usize, given: Given) -> Result<Given, Stop> {
         let keyed = self.states[node].is_some();
         let mut aside = Vec::new();
         for index in 0..given.len() {
-            let place = || self.place(&given, index);
             let missing = keyed && given.records.get(index).is_some_and(|message| message.key.is_none());
-            let known = if self.trial.has_verdicts() { self.trial.verdict(node, &place()) } else { None };
-            match known {
-                Some((reason, attempts)) => aside.push((index, reason.to_owned(), attempts)),
+            match self.verdict(node, &given, index) {
+                Some((reason, attempts)) => aside.push((index, reason, attempts)),
                 None if missing => aside.push((index, "the record has no key".to_owned(), 1)),
                 None => {}
             }
@@ -150,6 +182,7 @@ impl Turn<'_> {
         given: &Given,
         outputs: &mut Vec<Flow>,
     ) -> Result<(Vec<Failure>, bool), Stop> {
+        self.announce(node, given)?;
         let mark = self.states[node].as_ref().map(|state| state.mark());
         let marks: Vec<_> = outputs.iter().map(Flow::mark).collect();
         let scope = self.scope(node, input, given, std::mem::take(outputs))?;

@@ -3,6 +3,7 @@
 use crate::commit::Guarantee;
 use crate::port::Mark;
 use crate::record::{Epoch, Offset, Timestamp};
+use crate::task::care::Care;
 use crate::varint::{put, take, take_bytes};
 
 /// Where a task stands, as the log has it.
@@ -13,8 +14,8 @@ pub struct TaskRow {
     /// The transactional id of whoever may have records of this task in an open transaction; empty after a clean release
     /// and where there are no transactions.
     pub owner: String,
-    /// How often the task was claimed since its last epoch.
-    pub claims: u32,
+    /// How often the task was claimed since its last epoch, and what processes that had it died on.
+    pub care: Care,
     /// The revision of the pipeline that committed it.
     pub revision: u64,
     /// At least once: the task's changelogs may hold rows of an epoch that was never committed.
@@ -32,22 +33,28 @@ pub struct TaskRow {
 /// The longest encoded row in bytes: Kafka takes offset metadata of up to 4,096, as base64.
 pub const MAX_ENCODED: usize = 3_000;
 
+/// The version of rows that have no more than all rows have; what others have is added to it.
 const VERSION: u64 = 1;
 
-/// The version of rows that have marks.
-const MARKED: u64 = 2;
+/// There are marks.
+const MARKED: u64 = 1;
+
+/// There is more of care than the count of claims.
+const CAREFUL: u64 = 2;
 
 impl TaskRow {
     /// Everything but the epoch, as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let marked = self.marks.iter().any(|&mark| mark != Mark::NONE);
-        for number in [if marked { MARKED } else { VERSION }, self.owner.len() as u64] {
+        let careful = !self.care.is_plain();
+        let more = if marked { MARKED } else { 0 } | if careful { CAREFUL } else { 0 };
+        for number in [VERSION + more, self.owner.len() as u64] {
             put(&mut bytes, number);
         }
         bytes.extend_from_slice(self.owner.as_bytes());
         let guarantee = u64::from(self.guarantee == Guarantee::AtLeastOnce);
-        [u64::from(self.claims), self.revision, guarantee, self.watermark.0 as u64, self.next.len() as u64]
+        [u64::from(self.care.claims), self.revision, guarantee, self.watermark.0 as u64, self.next.len() as u64]
             .into_iter()
             .for_each(|number| put(&mut bytes, number));
         for offset in &self.next {
@@ -59,6 +66,9 @@ impl TaskRow {
                 numbers.into_iter().for_each(|number| put(&mut bytes, number));
             }
         }
+        if careful {
+            self.care.encode(&mut bytes);
+        }
         bytes.extend_from_slice(&self.memory);
         bytes
     }
@@ -66,10 +76,7 @@ impl TaskRow {
     /// Reads what [`TaskRow::encode`] wrote; `None` if it did not.
     pub fn decode(epoch: Epoch, mut bytes: &[u8]) -> Option<Self> {
         let from = &mut bytes;
-        let version = take(from)?;
-        if ![VERSION, MARKED].contains(&version) {
-            return None;
-        }
+        let more = take(from)?.checked_sub(VERSION).filter(|more| *more <= (MARKED | CAREFUL))?;
         let owner = String::from_utf8(take_bytes(from)?.to_vec()).ok()?;
         let claims = u32::try_from(take(from)?).ok()?;
         let revision = take(from)?;
@@ -81,9 +88,11 @@ impl TaskRow {
         let watermark = Timestamp(take(from)? as i64);
         let inputs = usize::try_from(take(from)?).ok().filter(|&inputs| inputs <= from.len())?;
         let next = (0..inputs).map(|_| take(from).map(|offset| Offset(offset as i64))).collect::<Option<_>>()?;
-        let marked = if version == MARKED { inputs } else { 0 };
+        let marked = if more & MARKED == 0 { 0 } else { inputs };
         let marks = (0..marked).map(|_| take_mark(from)).collect::<Option<_>>()?;
-        Some(Self { epoch, owner, claims, revision, guarantee, next, marks, watermark, memory: from.to_vec() })
+        let plain = Care { claims, ..Care::default() };
+        let care = if more & CAREFUL == 0 { plain } else { Care::decode(from, claims)? };
+        Some(Self { epoch, owner, care, revision, guarantee, next, marks, watermark, memory: from.to_vec() })
     }
 }
 
@@ -104,7 +113,7 @@ mod tests {
         let row = TaskRow {
             epoch: Epoch(9),
             owner: "wasmill/p/1/0".into(),
-            claims: 2,
+            care: Care { claims: 2, ..Care::default() },
             revision: 300,
             guarantee: Guarantee::AtLeastOnce,
             next: vec![Offset(0), Offset(1 << 40)],
@@ -123,6 +132,10 @@ mod tests {
         let bytes = marked.encode();
         assert_eq!(TaskRow::decode(Epoch(9), &bytes), Some(marked));
         assert_eq!(TaskRow::decode(Epoch(9), &bytes[..bytes.len() - 1]), None);
+        let careful = TaskRow { care: Care { claims: 3, left: 9, ..Care::default() }, memory: vec![7], ..row.clone() };
+        assert_eq!(TaskRow::decode(Epoch(9), &careful.encode()), Some(careful.clone()));
+        let both = TaskRow { marks: vec![Mark::NONE, Mark([1, 2, 3, 4, 5])], ..careful };
+        assert_eq!(TaskRow::decode(Epoch(9), &both.encode()), Some(both));
         let nothing = TaskRow { marks: vec![Mark::NONE; 2], ..row.clone() };
         assert_eq!(nothing.encode(), row.encode(), "rows without marks stay as they were");
     }

@@ -13,7 +13,9 @@ use crate::row::Due;
 use crate::scope::Measurement;
 use crate::stage::{Edge, Stage};
 use crate::state::{Fired, State};
+use crate::task::Announce;
 use crate::task::call::Given;
+use crate::task::care::Watch;
 use crate::task::memory::Memory;
 use crate::task::trial::{Stop, Trial};
 
@@ -76,6 +78,8 @@ pub(crate) struct Turn<'a> {
     pub trial: &'a mut Trial,
     /// Failed calls that were made again in parts.
     pub narrowed: u32,
+    pub watch: &'a mut Watch,
+    pub announce: &'a mut Announce<'a>,
     pub effects: Effects,
 }
 
@@ -169,8 +173,9 @@ impl Turn<'_> {
         if !now.is_some() {
             return Ok(());
         }
-        let due = self.state(node)?.due(domain.into(), now, MAX_TIMERS)?;
-        self.effects.backlog |= due.len() == MAX_TIMERS;
+        let most = if self.watch.care().is_singly() { 1 } else { MAX_TIMERS };
+        let due = self.state(node)?.due(domain.into(), now, most)?;
+        self.effects.backlog |= due.len() == most;
         let mut left = due.as_slice();
         while !left.is_empty() {
             let (batch, rest) = self.still_set(node, domain, left)?;
@@ -189,7 +194,7 @@ impl Turn<'_> {
         domain: Domain,
         due: &'f [Fired],
     ) -> Result<(Option<Given>, &'f [Fired]), Stop> {
-        let limit = self.trial.limit(node).min(MAX_TIMERS_IN_CALL);
+        let limit = self.limit(node).min(MAX_TIMERS_IN_CALL);
         let state = self.state(node)?;
         let mut batch = Batch::default();
         let mut keys = HashSet::<&[u8]>::new();

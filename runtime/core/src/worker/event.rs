@@ -6,6 +6,7 @@ use crate::record::{Epoch, TaskId};
 use crate::recovery::Restored;
 use crate::scope::Measurement;
 use crate::task::Dropped;
+use crate::task::care::Care;
 
 /// What happened in a step, for whoever keeps the log and the metrics.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub enum Event {
         epoch: Epoch,
         /// What had to be restored.
         restored: Restored,
+        /// What processes that had it died on.
+        care: Care,
     },
     /// An epoch was begun.
     Begun,

@@ -11,11 +11,11 @@ use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
 use wasmill_core::record::Timestamp;
 use wasmill_core::worker::Worker;
 
-use crate::check::{check_log, check_rest};
-use crate::model::{self, Expected};
-use crate::pipeline::{Lines, feed, few, many, operators, stages, tasks};
+use crate::check::{check_blamed, check_log, check_rest};
+use crate::model::{self, DIED, Expected};
+use crate::pipeline::{Lines, deadly, feed, few, many, operators, stages, tasks};
 use crate::ports::ports;
-use crate::world::{Delivery, KINDS, Kind, Place, Shared, World};
+use crate::world::{Delivery, KINDS, Kind, Place, Shared, World, survives};
 
 /// The one worker.
 const PLACE: Place = (0, 0);
@@ -49,7 +49,7 @@ pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
 pub fn run(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
     let world = new_world(load, fail_at, delivery);
     let mut now = 1_000;
-    for _ in 0..20 {
+    for _ in 0..80 {
         if live(&world, load, &mut now) {
             return world;
         }
@@ -71,7 +71,8 @@ pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
     let mut quiet = 0;
     for _ in 0..5_000 {
         *now += 30;
-        let Ok(done) = worker.step(Timestamp(*now), Duration::ZERO) else { return false };
+        let stepped = survives(world, || worker.step(Timestamp(*now), Duration::ZERO));
+        let Some(Ok(done)) = stepped else { return false };
         let ended = worker.ends().all(|(_, _, end)| end.is_some());
         quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
         if quiet > 1 {
@@ -123,6 +124,28 @@ fn no_single_fault_shows() {
         "row", "rows", "scan", "send", "start", "tell",
     ];
     assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// What kills the process is found, whatever else goes wrong, and all others are processed as if nothing had happened.
+#[test]
+fn what_kills_the_process_is_a_dead_letter() {
+    let lines = deadly();
+    let expected = model::expected(&lines);
+    assert_eq!(expected.letters.iter().filter(|letter| letter.3 == DIED).count(), 6, "{:?}", expected.letters);
+    for most in [1, 3, 30] {
+        let load = Load { lines: &lines, epoch: Duration::from_millis(300), most };
+        let world = run(load, BTreeMap::new(), Delivery::Together);
+        check_log(&world.borrow().log, &expected, false);
+        assert_eq!(check_rest(&world.borrow()), 2);
+        let killed = world.borrow().met.killed;
+        assert!(killed <= 6 * 5, "{killed} deaths by six records, {most} at a time");
+        let calls = world.borrow().calls;
+        for at in (1..calls).step_by(7) {
+            let faults: BTreeMap<_, _> = [(at, KINDS[at % 4])].into();
+            let world = run(load, faults, Delivery::Together);
+            check_blamed(&world.borrow().log, &lines, false);
+        }
+    }
 }
 
 /// The power goes, and the log in the process loses its last epochs while the stores keep them.

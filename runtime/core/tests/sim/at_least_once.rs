@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::alone::{Load, PAIRS, live, new_world, run};
-use crate::check::{check_rest, records, text};
+use crate::check::{check_rest, read_letter, records, text};
 use crate::log::{COUNTS, LETTERS, PARTITIONS};
-use crate::model::{self, Expected};
+use crate::model::{self, Expected, Letter};
 use crate::pipeline::few;
 use crate::world::{Delivery, KINDS, Kind, World};
 
@@ -19,7 +19,7 @@ const EPOCH: Duration = Duration::from_millis(100);
 struct Found {
     counts: BTreeMap<String, (u64, u64)>,
     timers: BTreeSet<(String, i64)>,
-    letters: BTreeSet<(String, String)>,
+    letters: BTreeSet<Letter>,
 }
 
 fn read_back(state: &World) -> Found {
@@ -35,9 +35,7 @@ fn read_back(state: &World) -> Found {
                 *greatest = value.parse::<u64>().unwrap().max(*greatest);
             }
         }
-        let letters = records(&state.log, LETTERS, partition);
-        let letter = |key: Option<&[u8]>, value: Option<&[u8]>| (text(key), text(value));
-        found.letters.extend(letters.iter().map(|record| letter(record.key.as_deref(), record.value.as_deref())));
+        found.letters.extend(records(&state.log, LETTERS, partition).iter().map(read_letter));
     }
     found
 }
@@ -49,8 +47,7 @@ fn check(world: &World, expected: &Expected) {
         assert!(records >= count && greatest >= count, "{word}: {count}, found {records} up to {greatest}");
     }
     assert_eq!(found.timers, expected.timers);
-    let letters: BTreeSet<_> = expected.letters.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
-    assert_eq!(found.letters, letters);
+    assert_eq!(found.letters, expected.letters.iter().cloned().collect());
     check_rest(world);
 }
 

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::env;
+use std::ops::Range;
 use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,12 +15,11 @@ use wasmill_core::record::{TaskId, Timestamp};
 use wasmill_core::worker::{Event, Worker};
 
 use crate::alone::terms;
-use crate::check::{check_log, check_rest};
-use crate::model;
-use crate::pipeline::{feed, many, operators, stages, tasks};
+use crate::check::{check_blamed, check_rest};
+use crate::pipeline::{Lines, feed, many, many_deadly, operators, stages, tasks};
 use crate::ports::ports;
 use crate::random::Random;
-use crate::world::{Delivery, Met, Place, Shared, View, World};
+use crate::world::{Delivery, Met, Place, Shared, View, World, survives};
 
 const NODES: usize = 2;
 const WORKERS: u32 = 2;
@@ -38,7 +38,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(seed: u64, lines: &crate::pipeline::Lines) -> Self {
+    fn new(seed: u64, lines: &Lines) -> Self {
         let trace = env::var_os("WASMILL_SIM_TRACE").is_some();
         let mut random = Random(seed);
         let mut world = World { random: Random(random.next()), ..World::new(NODES) };
@@ -99,18 +99,20 @@ impl Cluster {
     fn with(&mut self, place: Place, act: impl FnOnce(&mut Worker, Timestamp) -> Result<(), Fault>) {
         let now = self.now();
         let Some(worker) = self.workers.get_mut(&place) else { return };
-        let done = act(worker, now);
+        let done = survives(&self.world, || act(worker, now));
         let events = worker.take_events();
         if self.trace {
             events
                 .iter()
                 .filter(|event| **event != Event::Begun)
                 .for_each(|event| println!("{now:?} {place:?} {event:?}"));
-            if let Err(fault) = &done {
-                println!("{now:?} {place:?} {fault}");
+            match &done {
+                Some(Err(fault)) => println!("{now:?} {place:?} {fault}"),
+                None => println!("{now:?} {place:?} killed"),
+                Some(Ok(())) => {}
             }
         }
-        if done.is_err() {
+        if !matches!(done, Some(Ok(()))) {
             self.die(place.0);
         }
     }
@@ -258,31 +260,51 @@ impl Cluster {
 }
 
 /// Runs a seed. Answers what it met.
-fn run(seed: u64) -> (Met, usize, usize) {
-    let lines = many(40, seed);
-    let mut cluster = Cluster::new(seed, &lines);
+fn run(seed: u64, lines: &Lines) -> (Met, usize, usize) {
+    let mut cluster = Cluster::new(seed, lines);
     (0..ACTS).for_each(|_| cluster.act());
     cluster.settle();
     let world = cluster.world.borrow();
-    check_log(&world.log, &model::expected(&lines), cluster.skips);
+    let blamed = check_blamed(&world.log, lines, cluster.skips);
     assert!(check_rest(&world) >= 2, "the owners' stores have come to the end");
-    (world.met, world.disks.iter().map(|disk| disk.forgotten).sum(), world.log.undecided)
+    (Met { blamed, ..world.met }, world.disks.iter().map(|disk| disk.forgotten).sum(), world.log.undecided)
+}
+
+/// So many seeds, or those that the environment asks for.
+fn seeds(count: u64) -> Range<u64> {
+    let asked = env::var("WASMILL_SIM_SEEDS").ok().and_then(|seeds| {
+        let (from, to) = seeds.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    asked.unwrap_or(0..count)
+}
+
+/// Some records kill the process that has them, wherever it is and whatever else happens.
+#[test]
+fn no_schedule_hides_what_kills() {
+    let (mut killed, mut blamed, mut most) = (0, 0, 0);
+    for seed in seeds(150) {
+        let lines = many_deadly(30, seed);
+        let (met, ..) = catch_unwind(|| run(seed, &lines)).unwrap_or_else(|_| panic!("seed {seed}"));
+        killed += met.killed;
+        blamed += met.blamed;
+        most = most.max(met.killed);
+    }
+    println!("{killed} deaths, at most {most} in one run; {blamed} records and timers were blamed");
+    assert!(killed > 0);
 }
 
 /// A thousand seeds, or `WASMILL_SIM_SEEDS=from..to` of them; with `WASMILL_SIM_TRACE` what happens is told.
 #[test]
 fn no_schedule_shows() {
-    let seeds = env::var("WASMILL_SIM_SEEDS").ok().and_then(|seeds| {
-        let (from, to) = seeds.split_once("..")?;
-        Some(from.parse().ok()?..to.parse().ok()?)
-    });
     let (mut met, mut forgotten, mut undecided) = (Met::default(), 0, 0);
-    for seed in seeds.unwrap_or(0..1_000) {
-        let one = catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("seed {seed}"));
+    for seed in seeds(1_000) {
+        let one = catch_unwind(|| run(seed, &many(40, seed))).unwrap_or_else(|_| panic!("seed {seed}"));
         met.fenced += one.0.fenced;
         met.stale += one.0.stale;
         met.unknown += one.0.unknown;
         met.taken_over += one.0.taken_over;
+        met.blamed += one.0.blamed;
         forgotten += one.1;
         undecided += one.2;
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmill_core::batch::Message;
 use wasmill_core::port::{Control, Target};
 use wasmill_core::record::{TaskId, Timestamp};
+use wasmill_core::task::care::Suspect;
 use wasmill_core::task::row::TaskRow;
 
 /// Partitions of every topic.
@@ -98,6 +99,9 @@ pub struct Log {
     rows: BTreeMap<TaskId, TaskRow>,
     /// Every row that was ever committed, in order.
     pub epochs: Vec<(TaskId, u64)>,
+    /// What is at fault, as the rows say, and what was settled of it.
+    convicted: BTreeMap<TaskId, Suspect>,
+    pub settled: Vec<(TaskId, Suspect)>,
     /// The time at the brokers.
     pub now: i64,
     /// Tells what is decided.
@@ -209,6 +213,13 @@ impl Log {
     /// Commits a row outside of any transaction.
     pub fn put_row(&mut self, task: TaskId, row: TaskRow) {
         self.epochs.push((task, row.epoch.0));
+        let before = self.rows.get(&task).map(|row| row.epoch);
+        let convicted = row.care.struck.filter(|(_, deaths)| *deaths > 1).map(|(suspect, _)| suspect);
+        let was = self.convicted.remove(&task);
+        self.convicted.extend(convicted.map(|suspect| (task, suspect)));
+        if before < Some(row.epoch) && was != convicted {
+            self.settled.extend(was.map(|suspect| (task, suspect)));
+        }
         self.rows.insert(task, row);
     }
 

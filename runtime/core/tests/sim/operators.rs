@@ -1,5 +1,7 @@
 //! Two operators, told as plugins would be: a splitter, and a counter with state that expires and timers.
 
+use std::panic::resume_unwind;
+
 use wasmill_core::batch::{ABSENT, Blobs};
 use wasmill_core::flow::Emitted;
 use wasmill_core::operator::{
@@ -35,7 +37,16 @@ fn emit(scope: &mut Scope, origin: u32, key: &[u8], value: &[u8], at: i64) -> Re
     Ok(scope.emit(0, emitted, &[origin])?)
 }
 
-/// Splits at spaces. `poison` fails the whole call, `slow` takes too long, `no` is a failure of its own record.
+/// What a process dies of.
+pub struct Killed;
+
+/// Ends the process in the middle of a call.
+fn kill() -> ! {
+    resume_unwind(Box::new(Killed))
+}
+
+/// Splits at spaces. `poison` fails the whole call, `slow` takes too long, `no` is a failure of its own record,
+/// `kill` kills the process.
 pub struct Split(Declaration);
 
 impl Split {
@@ -62,6 +73,7 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     let mut outcome = Outcome::default();
     for (message, index) in call.records.iter().zip(0..) {
         match message.value.unwrap_or_default() {
+            b"kill" => kill(),
             b"poison" => return Err(CallError::Permanent("poisoned".into())),
             b"slow" => return Err(CallError::Deadline("slow".into())),
             b"no" => outcome.failures.push(Failure { index, reason: "no".into() }),
@@ -77,7 +89,7 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
 
 /// Counts words, notes the host's time, which is another one each time that a call is made again, and sets a timer for
 /// each word that tells its time. A word that begins with `x` fails after it wrote, and
-/// `pox` fails the whole call after it wrote.
+/// `pox` fails the whole call after it wrote; `die` kills the process, as does the timer of `bomb`.
 pub struct Count(Declaration);
 
 impl Count {
@@ -124,6 +136,9 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         scope.put(2, word, call.info.processing_time.0.to_string().as_bytes(), &[1])?;
         let name = at.to_string();
         scope.set_timer(Domain::EventTime, word, name.as_bytes(), Timestamp(at + TIMER))?;
+        if word == b"die" {
+            kill();
+        }
         if word == b"pox" {
             return Err(CallError::Permanent("pox".into()));
         }
@@ -144,6 +159,9 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
 
 fn tell(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     for (timer, index) in call.records.iter().zip(0..) {
+        if timer.key == Some(b"bomb") {
+            kill();
+        }
         let value = [b"timer ", timer.value.unwrap_or_default()].concat();
         emit(scope, index, timer.key.unwrap_or_default(), &value, timer.timestamp.0)?;
     }

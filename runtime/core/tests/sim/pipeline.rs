@@ -65,6 +65,17 @@ pub fn few() -> Lines {
     partitions.map(|lines| lines.iter().map(|&(at, line)| (at, line.to_owned())).collect()).into()
 }
 
+/// Lines among which some kill the process: at once, behind the repartition, and by a timer, two of them next to each other.
+pub fn deadly() -> Lines {
+    let mut lines = few();
+    for (partition, index, at, line) in
+        [(0, 2, 3, "kill"), (0, 5, 13, "a die b"), (1, 1, 2, "bomb"), (2, 1, 3, "kill"), (2, 2, 4, "é die die")]
+    {
+        lines[partition].insert(index, (at, line.to_owned()));
+    }
+    lines
+}
+
 /// So many lines, by a seed.
 pub fn many(count: usize, seed: u64) -> Lines {
     let words = ["a", "b", "c", "d", "é", "ß", "longer"];
@@ -85,6 +96,19 @@ pub fn many(count: usize, seed: u64) -> Lines {
             }
         };
         lines[number % 4].push((number as i64 + random.below(4) as i64, line));
+    }
+    lines
+}
+
+/// The same, three of which kill the process, each in its way.
+pub fn many_deadly(count: usize, seed: u64) -> Lines {
+    let mut lines = many(count, seed);
+    let mut random = Random(!seed);
+    for line in ["kill", "a die", "bomb b"] {
+        let lines = &mut lines[random.below(4) as usize];
+        let index = random.below(lines.len() as u64) as usize;
+        let at = lines[index].0;
+        lines.insert(index, (at, line.to_owned()));
     }
     lines
 }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use wasmill_core::port::{Fault, Lease, StoreError};
@@ -10,6 +11,7 @@ use wasmill_core::record::{Offset, TaskId};
 
 use crate::disk::Disk;
 use crate::log::{At, Entry, Log};
+use crate::operators::Killed;
 use crate::random::Random;
 
 /// How a call fails.
@@ -75,6 +77,9 @@ pub struct Met {
     pub stale: usize,
     pub unknown: usize,
     pub taken_over: usize,
+    pub killed: usize,
+    /// Records and timers that were taken for the cause of deaths.
+    pub blamed: usize,
 }
 
 #[derive(Default)]
@@ -164,6 +169,18 @@ impl World {
         let by_chance = self.chance.filter(|&chance| self.random.below(chance) == 0);
         let by_chance = by_chance.map(|_| KINDS[self.random.below(4) as usize]);
         self.fail_at.remove(&self.calls).or(by_chance)
+    }
+}
+
+/// Lets a worker act. `None` if its process is killed by what it processes.
+pub fn survives<T>(world: &Shared, act: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(done) => Some(done),
+        Err(cause) if cause.is::<Killed>() => {
+            world.borrow_mut().met.killed += 1;
+            None
+        }
+        Err(cause) => resume_unwind(cause),
     }
 }
 

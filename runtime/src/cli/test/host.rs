@@ -107,7 +107,9 @@ impl Host {
             if !self.task.has_work() && !self.task.tick(self.clock)? {
                 return Ok(());
             }
-            let Turned::Done(effects) = self.task.turn(&mut self.operators, self.clock)? else { continue };
+            let Turned::Done(effects) = self.task.turn(&mut self.operators, self.clock, &mut |_| Ok(()))? else {
+                continue;
+            };
             for (Target(output), flow) in effects.outputs {
                 let Some(came) = self.came.get_mut(usize::from(output)) else { continue };
                 for (_, message) in flow.iter() {

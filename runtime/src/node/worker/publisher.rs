@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 use wasmill_core::record::{Offset, TaskId};
+use wasmill_core::task::care::Care;
 use wasmill_core::task::{Dropped, Task};
 use wasmill_core::worker::{Event, Worker};
 
@@ -57,7 +58,16 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
     fn log(&mut self, event: &Event) {
         let (pipeline, worker) = (&self.job.pipeline, self.worker);
         match event {
-            Event::Acquired { task, epoch, restored } => {
+            Event::Acquired { task, epoch, restored, care } => {
+                let Care { claims, struck, .. } = care;
+                if care.is_singly() {
+                    let deaths = struck.map_or(0, |(_, deaths)| deaths);
+                    warn!(
+                        pipeline, worker, %task, claims, deaths,
+                        "processes ended before they had committed anything of this task: its records run one at a time, \
+                         until the one is found that ends them"
+                    );
+                }
                 if restored.wiped > 0 {
                     warn!(pipeline, worker, %task, "its rows were not those of its changelog, and were read anew");
                 }

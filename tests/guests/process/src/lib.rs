@@ -124,6 +124,7 @@ impl processor::Guest for Guest {
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
             "spins" => takes::spins(),
+            "cries-and-spins" => takes::cries_and_spins(),
             "lingers" => takes::lingers(&call),
             "hoards" => takes::hoards(),
             "leaks" => takes::leaks(),

@@ -14,6 +14,12 @@ pub fn spins() -> ! {
     }
 }
 
+/// Says so first.
+pub fn cries_and_spins() -> ! {
+    logging::log(Level::Warn, "here it dies");
+    spins()
+}
+
 /// Takes some milliseconds for each record, and counts.
 pub fn lingers(call: &Call) -> Result<KeyedOutcome, Error> {
     let mut turns = 0_u64;
