@@ -146,7 +146,10 @@ impl Turn<'_> {
     /// Calls until each record is either handled, rejected by the operator, or found to be the one that calls fail of.
     fn settle(&mut self, node: usize, input: u32, given: Given, outputs: &mut Vec<Flow>) -> Result<(), Stop> {
         let mut waiting = vec![given];
-        while let Some(given) = waiting.pop().filter(|given| given.len() > 0) {
+        while let Some(given) = waiting.pop() {
+            if given.len() == 0 {
+                continue;
+            }
             match self.attempt(node, input, &given, outputs) {
                 Ok((failures, effective)) => {
                     for failure in &failures {

@@ -126,6 +126,22 @@ fn no_single_fault_shows() {
     assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
+/// A record that fails its whole call, and one behind it that is a failure of its own: the rest of the call is not lost.
+#[test]
+fn nothing_is_lost_behind_two_ways_to_fail() {
+    let lines: Lines = vec![
+        vec![(0, "pox xa b a".into()), (1, "xa pox c".into()), (2, "a pox pox xa xa d".into())],
+        vec![],
+        vec![],
+        vec![],
+    ];
+    check(
+        Load { lines: &lines, epoch: Duration::from_millis(300), most: 9 },
+        BTreeMap::new(),
+        &model::expected(&lines),
+    );
+}
+
 /// What kills the process is found, whatever else goes wrong, and all others are processed as if nothing had happened.
 #[test]
 fn what_kills_the_process_is_a_dead_letter() {

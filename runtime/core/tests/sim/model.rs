@@ -77,7 +77,7 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
         }
     }
     let greatest = |partition: &Vec<(i64, String)>| partition.iter().map(|&(at, _)| at).max().unwrap_or(i64::MIN);
-    let watermark = lines.iter().map(greatest).min().unwrap_or(i64::MIN) - 1;
+    let watermark = lines.iter().map(greatest).min().unwrap_or(i64::MIN).saturating_sub(1);
     for timer in set.into_iter().filter(|&(_, at)| at + TIMER <= watermark) {
         if timer.0 == "bomb" || blamed.timers.contains(&timer) {
             letter("count", &timer.0, &timer.1.to_string(), DIED);
