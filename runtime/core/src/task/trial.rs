@@ -100,6 +100,8 @@ pub(crate) struct Trial {
     calls: HashMap<usize, usize>,
     paces: HashMap<usize, Pace>,
     verdicts: HashMap<(usize, Place), Verdict>,
+    /// How many of them are not carried out: records that are still to come. It is rare that there are some.
+    waiting: usize,
     slow: HashMap<(usize, Place), u32>,
     transient: HashMap<usize, Transient>,
 }
@@ -120,16 +122,13 @@ impl Trial {
         call.min(pace).max(1)
     }
 
-    /// Whether any record is known to be at fault.
+    /// Whether any record that is still to come is known to be at fault.
     pub(crate) fn has_verdicts(&self) -> bool {
-        !self.verdicts.is_empty()
+        self.waiting > 0
     }
 
     /// Why a record is known to be at fault, and after how many attempts.
     pub(crate) fn verdict(&self, node: usize, place: &Place) -> Option<(&str, u32)> {
-        if self.verdicts.is_empty() {
-            return None;
-        }
         let verdict = self.verdicts.get(&(node, place.clone()))?;
         // Once carried out it is done with: what timers emit has no place of its own, and comes by this one again.
         if verdict.used.get() == Used::InEpoch {
@@ -171,6 +170,7 @@ impl Trial {
         }
         let used = Cell::new(Used::No);
         self.verdicts.insert((node, place), Verdict { reason, attempts: MAX_SLOW, used });
+        self.waiting += 1;
         true
     }
 
@@ -206,6 +206,7 @@ impl Trial {
     /// The epoch was dropped.
     pub(crate) fn aborted(&mut self) {
         self.verdicts.values().for_each(|verdict| verdict.used.set(Used::No));
+        self.waiting = self.verdicts.len();
     }
 
     /// The epoch is committed: what was settled in it does not come again.
@@ -213,8 +214,9 @@ impl Trial {
         self.verdicts.retain(|_, verdict| verdict.used.get() != Used::InEpoch);
     }
 
-    fn move_used(&self, from: Used, to: Used) {
+    fn move_used(&mut self, from: Used, to: Used) {
         self.verdicts.values().filter(|verdict| verdict.used.get() == from).for_each(|verdict| verdict.used.set(to));
+        self.waiting = self.verdicts.values().filter(|verdict| verdict.used.get() == Used::No).count();
     }
 }
 
