@@ -199,11 +199,14 @@ fn memory_stays_flat() {
     }
 }
 
-/// The SDKs' own tests, in the runner of each language.
+/// The SDKs' own tests, in the runner of each language, and TypeScript's opinion of the types.
 #[test]
 fn the_sdks_pass_their_own_tests() {
-    let runs: [(&str, &[&str]); 2] =
-        [("python", &["python3", "-B", "-m", "unittest", "discover", "-s", "tests"]), ("js", &["node", "--test"])];
+    let runs: [(&str, &[&str]); 3] = [
+        ("python", &["python3", "-B", "-m", "unittest", "discover", "-s", "tests"]),
+        ("js", &["node", "--test"]),
+        ("js", &["./check-types"]),
+    ];
     for (language, command) in runs {
         check_tools(language);
         let sdk = repository().join("guest-sdk").join(language);
