@@ -4,4 +4,5 @@ pub(crate) mod command;
 pub(crate) mod kafka;
 pub(crate) mod languages;
 pub(crate) mod lives;
+pub(crate) mod openmetrics;
 pub(crate) mod words;

@@ -1,117 +1,104 @@
-//! The names of all metrics, and what they mean.
+//! What a process tells of itself in numbers: the names, how they are gathered, and how they are written.
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+pub mod distribution;
+mod exposition;
+pub mod meter;
+pub mod names;
+pub mod own;
 
+use self::exposition::{Exposition, Value};
+use self::own::Reading;
 use crate::node::running::Seen;
 use crate::plugin::Counts;
 
 /// The content type of the text that [`render`] makes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct OfPipeline {
-    pipeline: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct OfOperator {
-    pipeline: String,
-    operator: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct OfTopic {
-    pipeline: String,
-    topic: String,
-    partition: u32,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct OfStage {
-    pipeline: String,
-    stage: String,
-    partition: u32,
-}
-
 /// What is seen, in the text format of `OpenMetrics`, which Prometheus reads.
 pub fn render(seen: &[Seen], plugins: Counts) -> Result<String, std::fmt::Error> {
-    let mut registry = Registry::with_prefix("wasmill");
-    registry.register("build", "The version of Wasmill", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-    counter(&mut registry, "compiles", "Plugins that were compiled", plugins.compiled);
-    counter(&mut registry, "compile_cache_hits", "Plugins that were found compiled", plugins.found);
-    operators(&mut registry, seen);
-    epochs(&mut registry, seen);
-    progress(&mut registry, seen);
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
-}
-
-fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
-    let counter = Counter::<u64>::default();
-    counter.inc_by(value);
-    registry.register(name, help, counter);
-}
-
-/// What became of the records of each operator, since its pipeline began: `in` is the sum of `handled`, `late`,
-/// `dead_lettered` and `skipped`.
-fn operators(registry: &mut Registry, seen: &[Seen]) {
-    type Of = fn(&wasmill_core::task::memory::Counts) -> u64;
-    let families: [(&str, &str, Of); 6] = [
-        ("records_in", "Records and timers that an operator was given", |counts| counts.input),
-        ("records_handled", "Records that an operator handled", |counts| counts.handled),
-        ("records_emitted", "Records that an operator emitted", |counts| counts.emitted),
-        ("records_late", "Records that came too late for an operator", |counts| counts.late),
-        ("records_dead_lettered", "Records that went to the dead letters", |counts| counts.dead_lettered),
-        ("records_skipped", "Records that were left out by the operator's policy", |counts| counts.skipped),
-    ];
-    for (name, help, of) in families {
-        let family = Family::<OfOperator, Counter>::default();
-        for total in seen.iter().flat_map(|seen| &seen.operators) {
-            let labels = OfOperator { pipeline: total.pipeline.clone(), operator: total.operator.clone() };
-            family.get_or_create(&labels).inc_by(of(&total.counts));
-        }
-        registry.register(name, help, family);
-    }
-}
-
-fn epochs(registry: &mut Registry, seen: &[Seen]) {
-    type Of = fn(&Seen) -> u64;
-    let families: [(&str, &str, Of); 3] = [
-        ("epochs_committed", "Epochs that were committed", |seen| seen.epochs.0),
-        ("epochs_aborted", "Epochs that were lost and processed again", |seen| seen.epochs.1),
-        ("restored_rows", "Rows that were read from changelogs", |seen| seen.restored),
-    ];
-    for (name, help, of) in families {
-        let family = Family::<OfPipeline, Counter>::default();
-        for seen in seen {
-            family.get_or_create(&OfPipeline { pipeline: seen.pipeline.clone() }).inc_by(of(seen));
-        }
-        registry.register(name, help, family);
-    }
-}
-
-fn progress(registry: &mut Registry, seen: &[Seen]) {
-    let lags = Family::<OfTopic, Gauge>::default();
-    for (seen, (topic, partition, lag)) in seen.iter().flat_map(|seen| seen.lag.iter().map(move |lag| (seen, lag))) {
-        let labels = OfTopic { pipeline: seen.pipeline.clone(), topic: topic.clone(), partition: partition.0 };
-        lags.get_or_create(&labels).set(i64::try_from(*lag).unwrap_or(i64::MAX));
-    }
-    let help = "Records of an input that are there and not processed";
-    registry.register_with_unit("consumer_lag", help, Unit::Other("records".into()), lags);
-    let watermarks = Family::<OfStage, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    let mut out = Exposition::default();
+    out.add_version(&names::BUILD, env!("CARGO_PKG_VERSION"));
+    out.add(&names::COMPILES, [], Value::Count(plugins.compiled));
+    out.add(&names::COMPILE_CACHE_HITS, [], Value::Count(plugins.found));
     for seen in seen {
-        for (stage, partition, at) in &seen.watermarks {
-            let labels = OfStage { pipeline: seen.pipeline.clone(), stage: stage.clone(), partition: partition.0 };
-            watermarks.get_or_create(&labels).set(at.0 as f64 / 1_000.0);
+        records(&mut out, seen);
+        calls(&mut out, seen);
+        epochs(&mut out, seen);
+        progress(&mut out, seen);
+    }
+    out.text()
+}
+
+/// What became of the records of each operator: `in` is the sum of `handled`, `late`, `dead_lettered` and `skipped`.
+fn records(out: &mut Exposition, seen: &Seen) {
+    for total in &seen.operators {
+        let counts = [
+            (&names::RECORDS_IN, total.counts.input),
+            (&names::RECORDS_HANDLED, total.counts.handled),
+            (&names::RECORDS_EMITTED, total.counts.emitted),
+            (&names::RECORDS_LATE, total.counts.late),
+            (&names::RECORDS_DEAD_LETTERED, total.counts.dead_lettered),
+            (&names::RECORDS_SKIPPED, total.counts.skipped),
+        ];
+        for (metric, count) in counts {
+            out.add(metric, [&total.pipeline, &total.operator], Value::Count(count));
         }
     }
-    let help = "Up to when a task knows event time, since 1970";
-    registry.register_with_unit("watermark_timestamp", help, Unit::Seconds, watermarks);
+}
+
+fn calls(out: &mut Exposition, seen: &Seen) {
+    for (operator, meter) in &seen.meters {
+        let labels = [seen.pipeline.as_str(), operator.as_str()];
+        out.add(&names::BYTES_IN, labels, Value::Count(meter.bytes_in));
+        out.add(&names::BYTES_OUT, labels, Value::Count(meter.bytes_out));
+        out.add(&names::CALL_DURATION, labels, Value::Buckets(meter.calls.clone()));
+        let Some(plugin) = &meter.plugin else { continue };
+        out.add(&names::PLUGIN_CPU, labels, Value::Amount(plugin.cpu.as_secs_f64()));
+        out.add(&names::PLUGIN_TRAPS, labels, Value::Count(plugin.traps));
+        out.add(&names::PLUGIN_RECYCLES, labels, Value::Count(plugin.recycles));
+        out.add(&names::PLUGIN_MEMORY, labels, Value::Count(plugin.memory));
+        out.add(&names::LOG_LINES_DROPPED, labels, Value::Count(plugin.dropped_lines));
+        out.add(&names::PLUGIN_METRICS_DROPPED, labels, Value::Count(plugin.dropped_metrics));
+        for own in &plugin.own {
+            let [pipeline, operator] = labels;
+            let labels = [pipeline, operator, &own.name, &own.unit];
+            match &own.reading {
+                Reading::Counter(count) => out.add(&names::PLUGIN_COUNTER, labels, Value::Count(*count)),
+                Reading::Histogram(buckets) => {
+                    out.add(&names::PLUGIN_HISTOGRAM, labels, Value::Buckets(buckets.clone()));
+                }
+                Reading::Gauge(values) => {
+                    for (worker, value) in values {
+                        let worker = worker.to_string();
+                        let labels = [pipeline, operator, &own.name, &own.unit, &worker];
+                        out.add(&names::PLUGIN_GAUGE, labels, Value::Amount(*value));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn epochs(out: &mut Exposition, seen: &Seen) {
+    let labels = [seen.pipeline.as_str()];
+    let (committed, aborted) = seen.epochs;
+    out.add(&names::EPOCHS_COMMITTED, labels, Value::Count(committed));
+    out.add(&names::EPOCHS_ABORTED, labels, Value::Count(aborted));
+    out.add(&names::COMMIT_DURATION, labels, Value::Buckets(seen.commits.clone()));
+    out.add(&names::RESTORED_ROWS, labels, Value::Count(seen.restored));
+    out.add(&names::RESTORE_REMAINING, labels, Value::Count(seen.to_restore));
+    for (worker, busy) in seen.busy.iter().enumerate() {
+        out.add(&names::WORKER_BUSY, [&seen.pipeline, &worker.to_string()], Value::Amount(*busy));
+    }
+}
+
+fn progress(out: &mut Exposition, seen: &Seen) {
+    for (topic, partition, lag) in &seen.lag {
+        let labels = [&seen.pipeline, topic.as_str(), &partition.0.to_string()];
+        out.add(&names::CONSUMER_LAG, labels, Value::Count(*lag));
+    }
+    for (stage, partition, at) in &seen.watermarks {
+        let labels = [&seen.pipeline, stage.as_str(), &partition.0.to_string()];
+        out.add(&names::WATERMARK, labels, Value::Amount(at.0 as f64 / 1_000.0));
+    }
 }

@@ -8,6 +8,7 @@ pub mod embedded;
 mod formats;
 pub mod kafka;
 mod key_by;
+mod metered;
 pub mod plugins;
 pub mod running;
 pub mod widths;

@@ -34,9 +34,11 @@ mod limits;
 mod lines;
 mod linker;
 mod place;
+mod tally;
 
 pub use cache::{Cache, CacheError, Counts};
 pub use checked::{Plugin, PluginError, Reason};
+pub(crate) use clock::thread_time;
 pub use component::{ComponentError, Digest, componentize};
 pub use declaration::DeclarationError;
 pub use engine::{Engine, EngineError, STACK, TICK};
@@ -45,3 +47,4 @@ pub use instance::Instance;
 pub use limits::Limits;
 pub use linker::ImportError;
 pub use place::{Place, Placed};
+pub use tally::Tally;

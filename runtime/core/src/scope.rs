@@ -123,6 +123,11 @@ impl Scope {
         self.limits
     }
 
+    /// Bytes that the call has emitted so far.
+    pub fn emitted(&self) -> usize {
+        self.emitted
+    }
+
     /// Takes the scope apart: rows, outputs, and what else the call left.
     pub fn into_parts(self) -> (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<Measurement>) {
         (self.state, self.outputs, self.armed, self.measurements)

@@ -17,6 +17,7 @@ use super::formats::{Conversion, Convert};
 use super::key_by::KeyBy;
 use super::widths::Widths;
 use crate::builtin::BuiltIn;
+use crate::metrics::meter::{Calls, Meter};
 use crate::pipeline::graph::Plugin;
 use crate::pipeline::key::Key;
 use crate::pipeline::plan::{self, InputKind, Plan};
@@ -84,12 +85,21 @@ impl Assembly {
         u64::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 8]))
     }
 
+    /// What measures a worker of it.
+    pub fn meter(&self) -> Meter {
+        let calls = |maker: &Maker| match maker {
+            Maker::Plugin(_, placed) => Calls::new(Some(&placed.declaration().metrics)),
+            _ => Calls::new(None),
+        };
+        Meter::new(self.makers.iter().map(|makers| makers.iter().map(calls).map(Arc::new).collect()).collect())
+    }
+
     /// An instance of each operator of each stage, for one worker.
-    pub fn operators(&self) -> Result<Vec<Vec<Box<dyn Operator>>>> {
-        let make = |maker: &Maker| -> Result<Box<dyn Operator>> {
+    pub fn operators(&self, meter: &Meter) -> Result<Vec<Vec<Box<dyn Operator>>>> {
+        let make = |(maker, calls): (&Maker, &Arc<Calls>)| -> Result<Box<dyn Operator>> {
             match maker {
                 Maker::Plugin(operator, placed) => {
-                    let mut instance = placed.instance();
+                    let mut instance = placed.counted(calls.tally().cloned().unwrap_or_default());
                     // One that cannot be opened is no record's fault.
                     instance.open().with_context(|| format!("operator {operator}"))?;
                     Ok(Box::new(instance))
@@ -99,7 +109,8 @@ impl Assembly {
                 Maker::Convert(name, conversion, longest) => Ok(Box::new(Convert::new(name, *conversion, *longest))),
             }
         };
-        self.makers.iter().map(|makers| makers.iter().map(make).collect()).collect()
+        let stages = self.makers.iter().zip(&meter.nodes);
+        stages.map(|(makers, calls)| makers.iter().zip(calls).map(make).collect()).collect()
     }
 }
 

@@ -23,6 +23,8 @@ use super::widths::Widths;
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
 use crate::embedded::Stops;
 use crate::files::{self, Writer};
+use crate::metrics::meter::Meter;
+use crate::metrics::own;
 use crate::pipeline::Graph;
 use crate::pipeline::plan::{InputKind, Plan, Purpose};
 use crate::plugin::Placed;
@@ -45,6 +47,7 @@ impl Prepared {
         fresh: bool,
     ) -> Result<Self> {
         let plan = Plan::new(graph, &declarations(graph, placed), cluster)?;
+        warn_of_metrics(&plan.pipeline, placed);
         if fresh {
             let own: Vec<_> = plan.topics.iter().map(|topic| topic.name.as_str()).collect();
             backend.forget(&plan.group, &own)?;
@@ -152,6 +155,16 @@ impl Prepared {
     }
 }
 
+/// Says whose metrics are too many to be exported.
+fn warn_of_metrics(pipeline: &str, placed: &BTreeMap<String, Placed>) {
+    for (operator, placed) in placed {
+        let (declared, most) = (placed.declaration().metrics.len(), own::MOST);
+        if declared > most {
+            warn!(pipeline, operator, "the plugin declares {declared} metrics, of which the first {most} are exported");
+        }
+    }
+}
+
 /// The topics that a plan writes records to.
 fn written(plan: &Plan) -> Vec<&str> {
     let own = plan.topics.iter().filter(|topic| !matches!(topic.purpose, Purpose::Tasks { .. }));
@@ -188,6 +201,8 @@ struct Pipeline {
     stops: Stops,
     /// Its workers, as indexes into the board.
     workers: std::ops::Range<usize>,
+    /// What is measured of each of them.
+    meters: Vec<Arc<Meter>>,
 }
 
 /// What became of the records that an operator was given, since its pipeline began.
@@ -238,8 +253,9 @@ impl Running {
                 if settings.until_end { prepared.stops(running.backend.as_ref(), &written)? } else { Stops::new() };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
-            let site = running.spawn(&prepared, cluster, &stops, settings.row_cache, workers.clone())?;
-            pipelines.push(Pipeline { prepared, site, stops, workers });
+            let meters: Vec<_> = workers.clone().map(|_| Arc::new(prepared.assembly.meter())).collect();
+            let site = running.spawn(&prepared, cluster, &stops, settings.row_cache, &meters)?;
+            pipelines.push(Pipeline { prepared, site, stops, workers, meters });
         }
         running.pipelines = pipelines.into();
         Ok(running)
@@ -251,7 +267,7 @@ impl Running {
         cluster: &str,
         stops: &Stops,
         row_cache: usize,
-        workers: std::ops::Range<usize>,
+        meters: &[Arc<Meter>],
     ) -> Result<Arc<dyn Site>> {
         let bounds = Bounds { age: prepared.plan.commit_interval, ..Bounds::default() };
         let (pipeline, topology) = (&prepared.plan.pipeline, &prepared.assembly.topology);
@@ -261,8 +277,8 @@ impl Running {
         let (pipeline, gate) = (pipeline.clone(), self.gate.clone());
         let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache };
         let (job, first) = (Arc::new(job), self.workers.len());
-        for (worker, place) in workers.enumerate() {
-            self.workers.push(spawn(job.clone(), worker, place, self.board.clone())?);
+        for (worker, meter) in meters.iter().enumerate() {
+            self.workers.push(spawn(job.clone(), worker, first + worker, self.board.clone(), meter.clone())?);
         }
         let commands = self.workers.get(first..).unwrap_or_default().iter().map(Handle::commands).collect();
         let division = Division::new(commands);

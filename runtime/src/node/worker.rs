@@ -21,6 +21,8 @@ use wasmill_core::worker::{self, Ports};
 use super::alone::{Gate, Gated};
 use super::assembly::Assembly;
 use super::backend::Site;
+use super::metered;
+use crate::metrics::meter::Meter;
 use crate::store::panic_message;
 use publisher::Publisher;
 
@@ -147,13 +149,13 @@ pub struct Job {
 /// Starts a worker without tasks.
 ///
 /// `place` is its place on the board.
-pub fn spawn(job: Arc<Job>, worker: usize, place: usize, board: Arc<Board>) -> Result<Handle> {
+pub fn spawn(job: Arc<Job>, worker: usize, place: usize, board: Arc<Board>, meter: Arc<Meter>) -> Result<Handle> {
     let (commands, inbox) = channel();
     let name = format!("{}/{worker}", job.pipeline);
     let thread = std::thread::Builder::new()
         .name(name)
         .spawn(move || {
-            let life = || run(&job, worker, &inbox, |change| board.update(place, change));
+            let life = || run(&job, worker, &inbox, &meter, |change| board.update(place, change));
             let failed = match catch_unwind(AssertUnwindSafe(life)) {
                 Ok(ended) => ended.err().map(|error| format!("{error:#}")),
                 Err(panic) => Some(format!("worker {worker} of {} died: {}", job.pipeline, panic_message(&*panic))),
@@ -173,14 +175,21 @@ pub fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn run(job: &Job, worker: usize, inbox: &Receiver<Command>, tell: impl Fn(&mut dyn FnMut(&mut Status))) -> Result<()> {
-    let ports = job.site.ports(worker)?;
+fn run(
+    job: &Job,
+    worker: usize,
+    inbox: &Receiver<Command>,
+    meter: &Arc<Meter>,
+    tell: impl Fn(&mut dyn FnMut(&mut Status)),
+) -> Result<()> {
+    let ports = metered::ports(job.site.ports(worker)?, meter);
     let ports = Ports { tasks: Box::new(Gated::new(ports.tasks, job.gate.clone())), ..ports };
-    let (stages, operators) = (job.assembly.stages.clone(), job.assembly.operators()?);
+    let stages = job.assembly.stages.clone();
+    let operators = metered::operators(job.assembly.operators(meter)?, meter);
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
     let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
-    let mut publisher = Publisher::new(job, worker, tell);
+    let mut publisher = Publisher::new(job, worker, meter, tell);
     loop {
         match inbox.try_recv() {
             Ok(Command::Acquire(tasks)) => running.acquire(&tasks, now())?,

@@ -100,8 +100,8 @@ impl Plugin {
     pub fn place(&self, place: Place) -> Result<Placed, PluginError> {
         let describe = || {
             let limits = Limits { open: DESCRIBE, ..place.limits };
-            let mut guest =
-                Guest::start(&self.checked, Arc::clone(&place.operator), limits, None).map_err(Reason::Describe)?;
+            let mut guest = Guest::start(&self.checked, Arc::clone(&place.operator), limits, None, Arc::default())
+                .map_err(Reason::Describe)?;
             let info = guest.describe(&place.settings, DESCRIBE).map_err(Reason::Describe)?;
             Ok(declaration::check(info, self.role())?)
         };
@@ -124,7 +124,7 @@ fn check(engine: &Engine, component: &Component, digest: Digest, path: &str) -> 
     let (engine, short, path) = (engine.clone(), digest.short(), path.to_owned());
     let checked = Arc::new(Checked { engine, linked, exports, short, digest, path });
     let limits = Limits { open: DESCRIBE, ..Limits::default() };
-    let guest = Guest::start(&checked, "".into(), limits, None).map_err(Reason::Describe)?;
+    let guest = Guest::start(&checked, "".into(), limits, None, Arc::default()).map_err(Reason::Describe)?;
     guest.check().map_err(|error| ExportError::Types(format!("{error:#}")))?;
     Ok(Plugin { checked })
 }

@@ -61,7 +61,7 @@ pub enum DeclarationError {
 const MOST_PORTS: usize = 64;
 const MOST_STATES: usize = 64;
 const MOST_PREFETCHED: usize = 16;
-const MOST_METRICS: usize = 100;
+const MOST_METRICS: usize = 1000;
 
 /// Checks what a plugin says of itself.
 pub(super) fn check(info: OperatorInfo, role: Role) -> Result<Declaration, DeclarationError> {

@@ -17,6 +17,7 @@ use super::failure::{LONGEST, Trace, explain};
 use super::host::Host;
 use super::limits::Limits;
 use super::lines::cut;
+use super::tally::Tally;
 
 /// Bytes that one crossing of the boundary may copy.
 const MOST_COPIED: usize = 128 << 20;
@@ -43,8 +44,9 @@ impl Guest {
         operator: Arc<str>,
         limits: Limits,
         declaration: Option<Arc<Declaration>>,
+        tally: Arc<Tally>,
     ) -> Result<Self, CallError> {
-        let host = Host::new(operator, limits, declaration);
+        let host = Host::new(operator, limits, declaration, tally);
         let mut store = Store::new(plugin.engine.inner(), host);
         store.limiter(|host| &mut host.usage);
         store.set_hostcall_fuel(MOST_COPIED);
@@ -106,9 +108,14 @@ impl Guest {
         (scope, self.answer(answer, trace))
     }
 
+    /// Bytes of its memories.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().usage.memory()
+    }
+
     /// Bytes that its memories have grown since `open`.
     pub(super) fn growth(&self) -> usize {
-        self.store.data().usage.memory().saturating_sub(self.opened)
+        self.memory().saturating_sub(self.opened)
     }
 
     fn answer<T>(&self, answer: wasmtime::Result<Result<T, contract::Error>>, trace: Trace) -> Result<T, CallError> {
@@ -116,7 +123,13 @@ impl Guest {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(contract::Error::Transient(reason))) => Err(CallError::Transient(cut(&reason, LONGEST).into())),
             Ok(Err(contract::Error::Permanent(reason))) => Err(CallError::Permanent(cut(&reason, LONGEST).into())),
-            Err(error) => Err(explain(&error, self.store.data(), &self.plugin.short, trace)),
+            Err(error) => {
+                let explained = explain(&error, self.store.data(), &self.plugin.short, trace);
+                if !matches!(explained, CallError::Fault(_)) {
+                    self.store.data().tally.trapped();
+                }
+                Err(explained)
+            }
         }
     }
 }

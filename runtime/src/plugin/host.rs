@@ -9,6 +9,7 @@ use wasmtime::StoreContextMut;
 use super::clock::Deadline;
 use super::limits::{Limits, Usage};
 use super::lines::Lines;
+use super::tally::Tally;
 
 /// The data of a guest's store.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(super) struct Host {
     pub(super) usage: Usage,
     pub(super) deadline: Deadline,
     pub(super) lines: Lines,
+    pub(super) tally: Arc<Tally>,
     limits: Limits,
     /// Missing until the guest has described itself.
     declaration: Option<Arc<Declaration>>,
@@ -26,11 +28,17 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(operator: Arc<str>, limits: Limits, declaration: Option<Arc<Declaration>>) -> Self {
+    pub(super) fn new(
+        operator: Arc<str>,
+        limits: Limits,
+        declaration: Option<Arc<Declaration>>,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
             usage: Usage::new(limits),
             deadline: Deadline::new(limits.open),
-            lines: Lines::new(operator, limits.lines),
+            lines: Lines::new(operator, limits.lines, Arc::clone(&tally)),
+            tally,
             limits,
             declaration,
             scope: None,

@@ -8,6 +8,7 @@ use wasmill_core::scope::Scope;
 use super::call::Check;
 use super::guest::Guest;
 use super::place::Placed;
+use super::tally::Tally;
 
 /// A plugin's instance on one worker. Behind it the guest is replaced whenever what it has in memory must not last:
 /// after an error, when it has grown too much, and when the worker says so.
@@ -16,17 +17,19 @@ pub struct Instance {
     guest: Option<Guest>,
     check: Check,
     started: u64,
+    tally: Arc<Tally>,
 }
 
 impl Instance {
-    pub(super) fn new(placed: Placed) -> Self {
-        Self { placed, guest: None, check: Check::default(), started: 0 }
+    pub(super) fn new(placed: Placed, tally: Arc<Tally>) -> Self {
+        Self { placed, guest: None, check: Check::default(), started: 0, tally }
     }
 
     /// Opens a guest now instead of at the first call, so that one that cannot be opened is known before there are
     /// records.
     pub fn open(&mut self) -> Result<(), CallError> {
         let guest = self.guest()?;
+        self.tally.uses(guest.memory());
         self.guest = Some(guest);
         Ok(())
     }
@@ -41,8 +44,11 @@ impl Instance {
         match self.guest.take() {
             Some(guest) if guest.growth() <= limit => Ok(guest),
             _ => {
+                if self.started > 0 {
+                    self.tally.recycled();
+                }
                 self.started += 1;
-                self.placed.start().map_err(opening)
+                self.placed.start(&self.tally).map_err(opening)
             }
         }
     }
@@ -65,6 +71,7 @@ impl Operator for Instance {
             let checked = self.check.outcome(outcome, &call, longest);
             checked.map_err(|nonsense| CallError::Permanent(format!("{nonsense}; plugin {}", self.placed.short())))
         });
+        self.tally.uses(if outcome.is_ok() { guest.memory() } else { 0 });
         if outcome.is_ok() {
             self.guest = Some(guest);
         }
@@ -72,6 +79,7 @@ impl Operator for Instance {
     }
 
     fn renew(&mut self) {
+        self.tally.uses(0);
         self.guest = None;
     }
 }

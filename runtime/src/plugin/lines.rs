@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tracing::level_filters::LevelFilter;
 
 use super::contract::Level;
+use super::tally::Tally;
 
 /// Error lines of a call that are kept to explain how it ended.
 const KEPT: usize = 4;
@@ -21,12 +22,13 @@ pub(super) struct Lines {
     level: LevelFilter,
     rate: Rate,
     kept: VecDeque<String>,
+    tally: Arc<Tally>,
 }
 
 impl Lines {
-    pub(super) fn new(operator: Arc<str>, limit: u32) -> Self {
+    pub(super) fn new(operator: Arc<str>, limit: u32, tally: Arc<Tally>) -> Self {
         let rate = Rate { limit, from: None, passed: 0, dropped: 0 };
-        Self { operator, level: LevelFilter::current(), rate, kept: VecDeque::new() }
+        Self { operator, level: LevelFilter::current(), rate, kept: VecDeque::new(), tally }
     }
 
     /// Whether anybody listens. Somebody always does to errors, which explain how a call ended.
@@ -60,7 +62,7 @@ impl Lines {
     fn pass(&mut self, level: Level, line: &str, now: Instant) {
         let operator = &*self.operator;
         match self.rate.admit(now) {
-            Admitted::No => return,
+            Admitted::No => return self.tally.dropped_line(),
             Admitted::Yes { dropped: 0 } => {}
             Admitted::Yes { dropped } => tracing::warn!(operator, dropped, "the plugin logs too much"),
         }
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn only_the_last_error_lines_are_kept() {
-        let mut lines = Lines::new("op".into(), 1);
+        let mut lines = Lines::new("op".into(), 1, Arc::default());
         (0..9).for_each(|n| lines.log(Level::Error, &n.to_string()));
         lines.log(Level::Info, "x");
         assert_eq!(lines.errors().collect::<Vec<_>>(), ["5", "6", "7", "8"]);

@@ -9,6 +9,7 @@ use super::component::Digest;
 use super::guest::Guest;
 use super::instance::Instance;
 use super::limits::Limits;
+use super::tally::Tally;
 
 /// The place that a pipeline has for a plugin.
 #[derive(Clone, Debug)]
@@ -46,7 +47,12 @@ impl Placed {
 
     /// An operator for one worker. Its guest starts with the first call, or with [`Instance::open`].
     pub fn instance(&self) -> Instance {
-        Instance::new(self.clone())
+        self.counted(Arc::default())
+    }
+
+    /// The same, counted in a tally.
+    pub fn counted(&self, tally: Arc<Tally>) -> Instance {
+        Instance::new(self.clone(), tally)
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -58,9 +64,10 @@ impl Placed {
     }
 
     /// Starts and opens a guest.
-    pub(super) fn start(&self) -> Result<Guest, CallError> {
+    pub(super) fn start(&self, tally: &Arc<Tally>) -> Result<Guest, CallError> {
         let (operator, limits) = (Arc::clone(&self.place.operator), self.place.limits);
-        let mut guest = Guest::start(&self.plugin, operator, limits, Some(Arc::clone(&self.declaration)))?;
+        let (declaration, tally) = (Some(Arc::clone(&self.declaration)), Arc::clone(tally));
+        let mut guest = Guest::start(&self.plugin, operator, limits, declaration, tally)?;
         guest.open(&self.place.settings, limits.open)?;
         Ok(guest)
     }

@@ -1,10 +1,13 @@
 //! What can be seen of pipelines that run.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use wasmill_core::record::{Partition, TaskId, Timestamp};
 
 use super::{OperatorTotals, Pipeline};
+use crate::metrics::distribution::{Buckets, COMMIT};
+use crate::metrics::meter;
 use crate::node::backend::Backend;
 use crate::node::worker::{Board, Status};
 
@@ -17,7 +20,7 @@ pub struct Observed {
 }
 
 /// What is seen of a pipeline at a moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     /// Its name.
     pub pipeline: String,
@@ -31,6 +34,14 @@ pub struct Seen {
     pub lag: Vec<(String, Partition, u64)>,
     /// Up to when each task knows event time, by its stage's name.
     pub watermarks: Vec<(String, Partition, Timestamp)>,
+    /// What is measured of each operator's calls.
+    pub meters: Vec<(String, meter::Seen)>,
+    /// How long commits took, in seconds.
+    pub commits: Buckets,
+    /// Records of changelogs that are still to be read.
+    pub to_restore: u64,
+    /// Of each worker, the share of time in which it did not wait.
+    pub busy: Vec<f64>,
 }
 
 impl Observed {
@@ -69,6 +80,10 @@ impl Observed {
             restored: workers.iter().map(|worker| worker.restored).sum(),
             lag: lag.collect(),
             watermarks: watermarks.filter_map(|(task, &at)| Some((stage(task)?, task.partition, at))).collect(),
+            meters: pipeline.calls(),
+            commits: pipeline.commits(),
+            to_restore: pipeline.meters.iter().map(|meter| meter.to_restore.load(Ordering::Relaxed)).sum(),
+            busy: pipeline.meters.iter().map(|meter| meter.busy()).collect(),
         }
     }
 
@@ -86,5 +101,31 @@ impl Observed {
 impl Pipeline {
     fn own<'s>(&self, statuses: &'s [Status]) -> &'s [Status] {
         statuses.get(self.workers.clone()).unwrap_or_default()
+    }
+
+    fn commits(&self) -> Buckets {
+        let mut commits = Buckets::new(COMMIT);
+        self.meters.iter().for_each(|meter| commits.add(&meter.commits.read()));
+        commits
+    }
+
+    /// What is measured of each operator, on all workers, in the order of the stages. What finds the keys of an
+    /// operator's records is none of its calls.
+    fn calls(&self) -> Vec<(String, meter::Seen)> {
+        let assembly = &self.prepared.assembly;
+        let mut operators: Vec<(String, meter::Seen)> = Vec::new();
+        for (worker, meter) in self.meters.iter().enumerate() {
+            for (stage, (shape, calls)) in assembly.stages.iter().zip(&meter.nodes).enumerate() {
+                let nodes = shape.nodes.iter().zip(calls).enumerate();
+                for (_, (node, calls)) in nodes.filter(|(node, _)| !assembly.is_key(stage, *node)) {
+                    let seen = calls.read(worker);
+                    match operators.iter_mut().find(|(operator, _)| *operator == node.operator) {
+                        Some((_, operator)) => operator.add(&seen),
+                        None => operators.push((node.operator.clone(), seen)),
+                    }
+                }
+            }
+        }
+        operators
     }
 }

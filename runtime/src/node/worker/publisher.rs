@@ -9,6 +9,8 @@ use wasmill_core::task::{Dropped, Task};
 use wasmill_core::worker::{Event, Worker};
 
 use super::{Job, Status};
+use crate::metrics::meter::{Calls, Meter};
+use crate::metrics::own::Own;
 
 /// How often records at fault are told in the log, at most.
 const FAULTS_EVERY: Duration = Duration::from_secs(1);
@@ -17,6 +19,7 @@ const FAULTS_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Publisher<'a, F> {
     job: &'a Job,
     worker: usize,
+    meter: &'a Meter,
     tell: F,
     quiet: bool,
     faults: Faults,
@@ -31,13 +34,14 @@ struct Faults {
 
 impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
     /// `tell` changes the worker's status on the board.
-    pub(super) fn new(job: &'a Job, worker: usize, tell: F) -> Self {
-        Self { job, worker, tell, quiet: false, faults: Faults::default() }
+    pub(super) fn new(job: &'a Job, worker: usize, meter: &'a Meter, tell: F) -> Self {
+        Self { job, worker, meter, tell, quiet: false, faults: Faults::default() }
     }
 
     /// Tells what happened since the last time.
     pub(super) fn publish(&mut self, running: &mut Worker) {
         let mut events = running.take_events();
+        events.retain(|event| self.measure(event));
         let quiet = running.is_quiet();
         if events.is_empty() && !quiet && !self.quiet {
             return;
@@ -53,6 +57,22 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
             status.counts = running.tasks().map(|task| (task.id(), task.counts().collect())).collect();
             status.watermarks = running.tasks().map(|task| (task.id(), task.committed().watermark)).collect();
         });
+    }
+
+    /// Takes what plugins measured, which counts with its epoch. Answers whether there is more to an event.
+    fn measure(&self, event: &Event) -> bool {
+        let all = || self.meter.calls().filter_map(Calls::own);
+        match event {
+            Event::Measured { stage, node, value } => {
+                let calls = self.meter.nodes.get(usize::from(*stage)).and_then(|nodes| nodes.get(*node));
+                calls.and_then(|calls| calls.own()).into_iter().for_each(|own| own.measure(*value));
+                return false;
+            }
+            Event::Committed { .. } => all().for_each(Own::commit),
+            Event::Aborted { .. } => all().for_each(Own::abort),
+            _ => {}
+        }
+        true
     }
 
     fn log(&mut self, event: &Event) {

@@ -80,7 +80,7 @@ impl lifecycle::Guest for Guest {
                 state("last", StateKind::Single, false),
                 state("seen", StateKind::OrderedMap, does == "describes-badly"),
             ],
-            metrics: vec![MetricDecl { name: "done".into(), kind: MetricKind::Counter, unit: String::new() }],
+            metrics: metrics(does),
         })
     }
 
@@ -100,6 +100,19 @@ impl lifecycle::Guest for Guest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn metrics(does: &str) -> Vec<MetricDecl> {
+    let metric = |name: &str, kind, unit: &str| MetricDecl { name: name.into(), kind, unit: unit.into() };
+    match does {
+        "meters" => vec![
+            metric("done", MetricKind::Counter, "a \"record\"\\\n"),
+            metric("last", MetricKind::Gauge, ""),
+            metric("sizes", MetricKind::Histogram, "bytes"),
+        ],
+        "declares-much" => (0..103).map(|n| metric(&format!("m{n}"), MetricKind::Counter, "")).collect(),
+        _ => vec![metric("done", MetricKind::Counter, "")],
     }
 }
 
@@ -123,6 +136,7 @@ impl processor::Guest for Guest {
         }
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
+            "meters" | "declares-much" => reaches::meters(&call),
             "spins" => takes::spins(),
             "cries-and-spins" => takes::cries_and_spins(),
             "lingers" => takes::lingers(&call),
@@ -133,6 +147,7 @@ impl processor::Guest for Guest {
             "panics" => takes::panics(&call),
             "traps" => takes::traps(),
             "babbles" => takes::babbles(),
+            "chats" => takes::chats(&call),
             "forges" => emits::forges(),
             "forges-input" => emits::forges_input(&call),
             "forges-headers" => emits::forges_headers(),

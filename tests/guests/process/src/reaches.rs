@@ -3,7 +3,7 @@
 use crate::wasmill::plugin::timers::Domain;
 use crate::wasmill::plugin::types::{Blobs, Error, KeyedOutcome};
 use crate::wasmill::plugin::{metrics, origin, state, timers};
-use crate::{Call, nothing};
+use crate::{Call, DOES, nothing, returns};
 
 pub fn state(state: u32, key: &[u8]) {
     state::get(state, key, b"");
@@ -27,6 +27,19 @@ pub fn invents(call: &Call) -> Result<KeyedOutcome, Error> {
 pub fn measures() -> Result<KeyedOutcome, Error> {
     metrics::set(0, 1.0);
     nothing()
+}
+
+/// Behaves: measures each record, and the greatest size of a value in the call.
+pub fn meters(call: &Call) -> Result<KeyedOutcome, Error> {
+    metrics::add(0, call.len() as u64);
+    if DOES.get().is_some_and(|does| does == "meters") {
+        let sizes: Vec<_> = call.records.spans.chunks_exact(6).map(|spans| f64::from(spans[3].max(0))).collect();
+        metrics::set(1, sizes.iter().copied().fold(0.0, f64::max));
+        sizes.iter().for_each(|&size| metrics::observe(2, size));
+    } else {
+        metrics::add(102, 1);
+    }
+    returns::counts(call)
 }
 
 pub fn fills_up(call: &Call) -> Result<KeyedOutcome, Error> {

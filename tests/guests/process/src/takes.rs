@@ -63,6 +63,12 @@ pub fn traps() -> ! {
     core::arch::wasm32::unreachable()
 }
 
+/// Behaves, but for its talk.
+pub fn chats(call: &Call) -> Result<KeyedOutcome, Error> {
+    (0..5).for_each(|line| logging::log(Level::Warn, &format!("line {line}")));
+    crate::returns::counts(call)
+}
+
 pub fn babbles() -> Result<KeyedOutcome, Error> {
     (0..100_000).for_each(|line| logging::log(Level::Info, &format!("line {line}")));
     logging::log(Level::Error, &"long ".repeat(10_000));
