@@ -23,16 +23,19 @@ pub use source::{Create, File, Format, Source, Start, Time, TimeFormat};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Spec {
-    /// The version of this format, 1.
-    #[schemars(range(min = 1, max = 1))]
+    /// The version of this format.
+    #[schemars(range(min = 1, max = 1), extend("examples" = [1]))]
     pub format_version: Placed<u32>,
-    /// The pipeline's name, of a-z, 0-9 and `-`. Topics and the consumer group are named after it.
-    #[schemars(regex(pattern = r"^[a-z0-9-]{1,63}$"))]
+    /// The pipeline's name: 1 to 63 of `a-z`, `0-9` and `-`. The consumer group and the topics that belong to the pipeline
+    /// are named after it, `<cluster>.<name>.…`.
+    #[schemars(regex(pattern = r"^[a-z0-9-]{1,63}$"), extend("examples" = ["orders"]))]
     pub name: Placed<String>,
     /// How often each record takes effect.
     #[serde(default)]
+    #[schemars(extend("default" = "exactly-once"))]
     pub guarantee: Guarantee,
-    /// When results become visible.
+    /// When results become visible: how long an epoch may last.
+    #[schemars(extend("default" = { "interval": "100ms" }))]
     pub commit: Option<Commit>,
     /// Where records come from, by name.
     pub sources: Entries<Source>,
@@ -42,7 +45,9 @@ pub struct Spec {
     /// Where results go, by name.
     #[serde(default)]
     pub sinks: Entries<Sink>,
-    /// The topic of the records that an operator failed on; `<name>.dead-letters` by default.
+    /// The topic of the records that operators failed on; without it `<name>.dead-letters`. It is made where it is missing,
+    /// as wide as the widest source.
+    #[schemars(extend("examples" = ["orders.dead-letters"]))]
     pub dead_letters: Option<Placed<String>>,
 }
 
@@ -61,6 +66,8 @@ pub enum Guarantee {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Commit {
-    /// The longest time between two commits, 100ms by default.
+    /// The longest time between two commits, 1ms to 30s. A shorter one shows results sooner, a longer one makes fewer and
+    /// larger transactions.
+    #[schemars(extend("examples" = ["20ms", "1s"]))]
     pub interval: Placed<Duration>,
 }

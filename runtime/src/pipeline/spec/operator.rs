@@ -48,14 +48,22 @@ pub struct Shared {
     #[serde(rename = "use")]
     #[schemars(skip)]
     pub built_in: Option<Placed<IgnoredAny>>,
-    /// What the operator reads.
+    /// What the operator reads: a source, an operator (its main output), an output port, or a list of them, read as one
+    /// stream; for a plugin with several inputs a mapping from their names.
+    #[schemars(extend("examples" = ["orders", "parse.rejected", ["a", "b"], { "left": "a", "right": "b" }]))]
     pub from: Inputs,
-    /// What the records' key is made of, where it is not the key that they have.
+    /// What the records' key is made of, where it is not the key that they have: text becomes its bytes, a number or boolean
+    /// its JSON text, a list of pointers a JSON array. The records are repartitioned by it. A value without it is that
+    /// record's failure.
+    #[schemars(extend("examples" = ["/shop", ["/shop", "/country"]]))]
     pub key: Option<Key>,
     /// What becomes of a record that the operator fails on.
     #[serde(default)]
+    #[schemars(extend("default" = "dead-letter"))]
     pub on_error: OnError,
-    /// The topic through which the operator's records pass where their key changes.
+    /// The topic through which the records pass on their way to a keyed operator. There is one where `key` or this is given,
+    /// and where what the operator reads does not keep its keys; without this it is as wide as the stage that writes it.
+    #[schemars(extend("examples" = [{ "partitions": 8 }]))]
     pub repartition: Option<Placed<Repartition>>,
 }
 
@@ -63,16 +71,20 @@ pub struct Shared {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Plugin {
-    /// A file, a source directory that is built first, or `sha256:<digest>` of a deployed plugin. Paths start at the
-    /// pipeline file's directory.
+    /// A `.wasm` file, or the directory of a Rust crate, which is built first. Relative paths start at the pipeline file's
+    /// directory. `sha256:<digest>`, of a deployed plugin, is checked, and `run` refuses it.
+    #[schemars(extend("examples" = ["./parse", "parse.wasm"]))]
     pub plugin: Placed<String>,
     /// Given to the plugin as one JSON object.
     #[serde(default)]
+    #[schemars(extend("default" = {}, "examples" = [{ "currency": "EUR" }]))]
     pub settings: Settings,
-    /// How often what may work later is tried again before `on-error` applies.
+    /// How often calls are made again whose error the plugin calls transient, before `on-error` applies.
     #[serde(default)]
+    #[schemars(extend("examples" = [{ "attempts": 10, "backoff": "500ms" }]))]
     pub retry: Retry,
-    /// What one instance of the plugin may use.
+    /// What one instance of the plugin may use. A record that takes it beyond is that record's failure.
+    #[schemars(extend("examples" = [{ "memory": "128MiB", "deadline": "5s" }]))]
     pub limits: Option<Placed<Limits>>,
 }
 
@@ -122,7 +134,7 @@ impl JsonSchema for Operator {
             for (name, settings) in one["properties"].as_object().into_iter().flatten() {
                 let mut way = merged(&resolved(settings, generator), &shared);
                 way["description"] = one["description"].clone();
-                way["properties"]["use"] = json!({ "const": name, "description": "The name of a built-in." });
+                way["properties"]["use"] = json!({ "const": name, "description": "The name of the built-in." });
                 if let Some(required) = way["required"].as_array_mut() {
                     required.push(json!("use"));
                 }
@@ -173,9 +185,11 @@ pub enum OnError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Retry {
-    /// Calls in all, 1 to 1000; 5 by default.
+    /// Calls in all, the first one too.
+    #[schemars(extend("default" = 5))]
     pub attempts: Count<1000>,
-    /// The time before the second call; 1s by default.
+    /// The pause before each further call.
+    #[schemars(extend("default" = "1s"))]
     pub backoff: Duration,
 }
 
@@ -189,19 +203,26 @@ impl Default for Retry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Limits {
-    /// Its memory, at most 4GiB; 64MiB by default.
+    /// Its memory, 64KiB to 4GiB.
+    #[schemars(extend("default" = "64MiB"))]
     pub memory: ByteSize,
-    /// How much its memory may grow before it is replaced by a new instance; 32MiB by default.
+    /// How much its memory may grow after it was opened before it is replaced by a new instance.
+    #[schemars(extend("default" = "32MiB"))]
     pub growth: ByteSize,
-    /// The time that a call may take; 1s by default.
+    /// The processor time that a call may take.
+    #[schemars(extend("default" = "1s"))]
     pub deadline: Duration,
-    /// The time that starting may take; 30s by default.
+    /// The processor time that starting an instance may take.
+    #[schemars(extend("default" = "30s"))]
     pub open_deadline: Duration,
-    /// What it may emit in one call; 64MiB by default.
+    /// What it may emit in one call.
+    #[schemars(extend("default" = "64MiB"))]
     pub output: ByteSize,
-    /// Elements of its table of functions; 10000 by default.
+    /// Elements of its tables of functions.
+    #[schemars(extend("default" = 10_000))]
     pub table_elements: Count<1_000_000>,
-    /// Log lines a second that are kept; 100 by default.
+    /// Lines that it may log in a second; more are dropped and counted.
+    #[schemars(extend("default" = 100))]
     pub log_lines: Count<1_000_000>,
 }
 
@@ -223,6 +244,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Repartition {
-    /// Its partitions; as many as the widest source has by default.
+    /// Its partitions.
+    #[schemars(extend("examples" = [8]))]
     pub partitions: Count<100_000>,
 }

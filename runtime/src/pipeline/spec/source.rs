@@ -15,25 +15,34 @@ use crate::pipeline::{count::Count, decode::SHORT, duration::Duration, name, pla
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Source {
-    /// The topic. This, `topics` or `file` must be given.
+    /// The topic. Either this, `topics` or `file` must be given. A topic is read by one source only.
+    #[schemars(extend("examples" = ["orders"]))]
     pub topic: Option<Placed<String>>,
     /// Several topics that are read as one.
+    #[schemars(extend("examples" = [["orders-eu", "orders-us"]]))]
     pub topics: Option<Placed<Vec<Placed<String>>>>,
-    /// A file whose lines are the records.
+    /// A file whose lines are the records' values.
+    #[schemars(extend("examples" = ["in.txt", { "path": "in.txt", "follow": true }]))]
     pub file: Option<Placed<File>>,
     /// How values are encoded.
     #[serde(default)]
+    #[schemars(extend("default" = "bytes"))]
     pub format: Format,
-    /// Where reading starts while nothing is committed.
+    /// Where reading starts while nothing is committed: at the first record that is there (`earliest`), behind the last
+    /// (`latest`), or at a time, which this version checks and `run` refuses.
     #[serde(default)]
+    #[schemars(extend("default" = "earliest", "examples" = ["latest", "2026-11-01T00:00:00Z"]))]
     pub start: Start,
-    /// What the event time of a record is, and how far watermarks stay behind.
+    /// What the event time of a record is, and how far watermarks stay behind it.
     #[serde(default)]
+    #[schemars(extend("examples" = [{ "out-of-order": "5s", "idle-after": "30s" }]))]
     pub time: Time,
-    /// A file of lines that `run` and `dev` write to the topic when it is new on the embedded log. A relative path starts
-    /// at the pipeline file's directory.
+    /// A file of lines that `run` writes to the topic when it makes it on the embedded log and nothing is fed. A relative
+    /// path starts at the pipeline file's directory.
+    #[schemars(extend("examples" = ["orders.jsonl"]))]
     pub sample: Option<PathBuf>,
-    /// How to make topics that do not exist.
+    /// How to make topics that do not exist. The embedded log makes them anyway; on Kafka they must exist, or this be given.
+    #[schemars(extend("examples" = [{ "partitions": 8, "replication": 3 }]))]
     pub create: Option<Create>,
 }
 
@@ -41,7 +50,7 @@ pub struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// The plugins know.
+    /// As they are; the plugins know.
     #[default]
     Bytes,
     /// As Kafka Connect's `JsonConverter` writes them: an object of `schema` and `payload`.
@@ -133,13 +142,18 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Time {
-    /// Where the event time is in the value; the record's timestamp by default.
+    /// Where the event time is in the value; without it, it is the record's timestamp. This version checks it, and `run`
+    /// refuses it.
     pub field: Option<Pointer>,
-    /// How `field` is written; rfc3339 by default.
+    /// How `field` is written.
+    #[schemars(extend("default" = "rfc3339"))]
     pub format: Option<Placed<TimeFormat>>,
-    /// How much older than the records before it a record may be; 0s by default.
+    /// How much older than the records before it a record may be. The watermark stays that far behind, so results that wait
+    /// for it come that much later.
+    #[schemars(extend("default" = "0s", "examples" = ["5s"]))]
     pub out_of_order: Duration,
-    /// How long a partition without records holds watermarks back; 60s by default.
+    /// How long a partition that was read to its end holds watermarks back without new records, by the host's clock.
+    #[schemars(extend("default" = "60s", "examples" = ["5s", "1h"]))]
     pub idle_after: Duration,
 }
 
@@ -168,9 +182,11 @@ pub enum TimeFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Create {
-    /// Its partitions; the cluster's default if not given.
+    /// Its partitions.
+    #[schemars(extend("default" = 4))]
     pub partitions: Option<Count<100_000>>,
-    /// On how many brokers each partition is kept; the cluster's default if not given.
+    /// On how many brokers each partition is kept; without it, what the cluster has as its default.
+    #[schemars(extend("examples" = [3]))]
     pub replication: Option<Count<1_000>>,
 }
 
@@ -197,7 +213,7 @@ impl JsonSchema for Start {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Where reading starts while nothing is committed: `earliest`, `latest`, or a time.",
+            "description": "Where reading starts while nothing is committed.",
             "anyOf": [{ "enum": ["earliest", "latest"] }, { "type": "string", "format": "date-time" }],
         })
     }

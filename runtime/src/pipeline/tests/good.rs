@@ -111,12 +111,8 @@ fn the_schema_knows_what_is_read() {
     assert_eq!(at(&format!("{filter}/additionalProperties")), false);
     assert_eq!(at("/$defs/Operator/anyOf").as_array().map(Vec::len), Some(20));
     for (key, description) in [
-        (
-            "/properties/name",
-            "The pipeline's name, of a-z, 0-9 and `-`. Topics and the consumer group are named after it.",
-        ),
         ("/$defs/Operator/anyOf/0/properties/on-error", "What becomes of a record that the operator fails on."),
-        ("/$defs/Retry/properties/attempts", "Calls in all, 1 to 1000; 5 by default."),
+        ("/$defs/Retry/properties/attempts", "Calls in all, the first one too."),
         ("/$defs/Source/properties/topics", "Several topics that are read as one."),
     ] {
         assert_eq!(at(&format!("{key}/description")), description, "{key}");
@@ -125,4 +121,49 @@ fn the_schema_knows_what_is_read() {
     assert_eq!(at("/$defs/Duration/pattern"), r"^[0-9]+(ms|s|m|h|d)$|\$\{(env|file):");
     assert_eq!(at("/$defs/Create/properties/partitions/type"), &serde_json::json!(["integer", "string"]));
     assert!(!schema.to_string().contains("\"null\""));
+}
+
+/// A file that says all defaults as the schema has them is read as one that says nothing.
+#[test]
+fn the_defaults_of_the_schema_are_those_that_hold() {
+    let schema = schema();
+    let defaults = |pointer: &str| -> serde_json::Value {
+        let properties = schema.pointer(&format!("{pointer}/properties")).and_then(serde_json::Value::as_object);
+        let with_default =
+            |(key, property): (&String, &serde_json::Value)| Some((key.clone(), property.get("default")?.clone()));
+        properties.unwrap_or_else(|| panic!("{pointer}")).iter().filter_map(with_default).collect()
+    };
+    let mut source = defaults("/$defs/Source");
+    source["topic"] = "s".into();
+    source["time"] = defaults("/$defs/Time");
+    source["time"].as_object_mut().unwrap().remove("format").unwrap();
+    source["create"] = defaults("/$defs/Create");
+    let mut operator = defaults("/$defs/Operator/anyOf/0");
+    operator["plugin"] = "a".into();
+    operator["from"] = "s".into();
+    operator["limits"] = defaults("/$defs/Limits");
+    operator["retry"] = defaults("/$defs/Retry");
+    let mut sink = defaults("/$defs/Sink");
+    sink["topic"] = "k".into();
+    sink["from"] = "o".into();
+    let mut said = defaults("");
+    assert_eq!(said.as_object().map(serde_json::Map::len), Some(2), "{said}");
+    said["format-version"] = 1.into();
+    said["name"] = "p".into();
+    said["sources"] = serde_json::json!({"s": source});
+    said["operators"] = serde_json::json!({"o": operator});
+    said["sinks"] = serde_json::json!({"k": sink});
+    let said = read(&said.to_string()).unwrap_or_else(|errors| panic!("{errors}"));
+    let nothing = "format-version: 1\nname: p\nsources: {s: {topic: s}}\noperators: {o: {plugin: a, from: s}}\nsinks: {k: \
+                   {topic: k, from: o}}\n";
+    let nothing = read(nothing).unwrap();
+    assert_eq!((said.guarantee(), said.commit_interval()), (nothing.guarantee(), nothing.commit_interval()));
+    let (one, other) = (&said.sources()[0], &nothing.sources()[0]);
+    assert_eq!((one.format, one.start, &one.time), (other.format, other.start, &other.time));
+    assert_eq!(one.create.unwrap().partitions.unwrap().get(), crate::node::widths::DEFAULT_PARTITIONS);
+    let (one, other) = (&said.operators()[0], &nothing.operators()[0]);
+    assert_eq!((one.on_error, one.limits, one.retry), (other.on_error, other.limits, other.retry));
+    assert_eq!(one.settings.to_json(), other.settings.to_json());
+    assert_eq!(said.sinks()[0].format, nothing.sinks()[0].format);
+    assert_eq!(defaults("/$defs/Limits").as_object().map(serde_json::Map::len), Some(7));
 }
