@@ -28,6 +28,11 @@ fmt:
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 
+# The parts of the pages that are made of the code, made anew; then all that the pages show is run
+docs:
+    WASMILL_WRITE_DOCS=1 tests/run --test system documentation_is_run
+    tests/run --test system documentation_is_run
+
 # The examples, run by the built binary
 examples:
     tests/run --test system examples_do_what_they_say

@@ -14,6 +14,7 @@ mod bad_plugins_harm_nobody;
 mod bad_records_become_dead_letters;
 mod built_ins_need_no_code;
 mod commands_say_what_there_is;
+mod documentation_is_run;
 mod examples_do_what_they_say;
 mod files_are_copied_exactly_once;
 mod kafka_ports;

@@ -167,6 +167,11 @@ fn java(directory: &Path) -> Command {
     command
 }
 
+/// What Java is to be called with for Kafka's own commands.
+pub(crate) fn options() -> [String; 4] {
+    java_options(&jars())
+}
+
 fn java_options(lib: &Path) -> [String; 4] {
     let class_path = format!("{}/*", lib.display());
     ["-Xmx384m".into(), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".into(), "-cp".into(), class_path]
