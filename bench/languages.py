@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What operators cost in each language: word count by those of Rust, Python and JavaScript, on the embedded log.
 
-    cargo build --release && python3 bench/languages.py [--runs 3] [--lines 3604]
+    cargo build --release && python3 bench/languages.py [--runs 3] [--copies 5]
 
 The plugins are those of the examples. Prints the machine, a table, and one JSON line. Compiling is not counted: a run before
 has done it.
@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 from runs import ROOT, TARGET, TEXT, WORD_COUNT, machine, plugin, run, seconds, shown
+
+WORD = r"\w+"
 
 
 def built(language, name):
@@ -40,7 +42,7 @@ def measure(language, text, runs):
         run(place, "--workers", "1", "--feed", "lines=one.txt")
         idle = statistics.median(run(place, "--workers", "1", "--feed", "lines=one.txt")[1] for _ in range(3))
         rows = [run(place, "--workers", "1", "--feed", "lines=text.txt") for _ in range(runs)]
-    words = len(re.findall(r"\w+", text))
+    words = len(re.findall(WORD, text))
     size = sum(Path(path).stat().st_size for path in plugins.values())
     return {
         "words/s": [words / seconds(row[3]) for row in rows],
@@ -53,14 +55,13 @@ def measure(language, text, runs):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=int, default=3)
-    arguments.add_argument("--lines", type=int, default=3604, help="lines of the example's text, from its begin")
-    arguments.add_argument("--copies", type=int, default=20, help="copies of them for Rust, which is too fast for one")
+    arguments.add_argument("--copies", type=int, default=5, help="copies of the example's text; 37 have a million words")
     options = arguments.parse_args()
-    text = "".join(TEXT.read_text().splitlines(keepends=True)[: options.lines])
-    print(f"{machine()}; {options.runs} runs, median (least to most), one worker, sled")
+    text = TEXT.read_text() * options.copies
+    print(f"{machine()}; {len(re.findall(WORD, text)):,} words, {options.runs} runs, median (least to most), one worker, sled")
     results = {"machine": machine()}
     for language in ("rust", "js", "python"):
-        rows = measure(language, text * options.copies if language == "rust" else text, options.runs)
+        rows = measure(language, text, options.runs)
         results[language] = {key: statistics.median(values) for key, values in rows.items()}
         print(f"{language:<8} " + "  ".join(f"{shown(values)} {key}" for key, values in rows.items()))
     least = results["rust"]["cpu us a word"]
