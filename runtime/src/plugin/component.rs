@@ -8,6 +8,8 @@ use thiserror::Error;
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
+use super::contract::{self, VERSION};
+
 /// The SHA-256 of a plugin's bytes, as they were handed over.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Digest([u8; 32]);
@@ -54,6 +56,9 @@ pub enum ComponentError {
         /// The function.
         name: String,
     },
+    /// A module that imports from another version of the contract.
+    #[error("imports {0}, but this Wasmill has version {VERSION}: {advice}", advice = contract::advice(.0))]
+    Version(String),
     /// A module that is not what it says it is.
     #[error("cannot be made a component: {0}")]
     Encode(String),
@@ -89,6 +94,9 @@ fn check_module(bytes: &[u8]) -> Result<(), ComponentError> {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let import = import?;
+                    if contract::is_of_another_track(import.module) {
+                        return Err(ComponentError::Version(import.module.into()));
+                    }
                     if !is_typed(import.module) {
                         let (module, name) = (import.module.into(), import.name.into());
                         return Err(ComponentError::Import { module, name });

@@ -13,6 +13,32 @@ pub(super) const PACKAGE: &str = "wasmill:plugin/";
 /// The version that this host implements.
 pub(super) const VERSION: &str = "0.1.0";
 
+/// Whether an interface is one of the package in a version that this host does not fit: versions of one track do, those
+/// of 0.1.a and 0.1.b.
+pub(super) fn is_of_another_track(interface: &str) -> bool {
+    let version = interface.strip_prefix(PACKAGE).and_then(|name| name.split_once('@')).map(|(_, version)| version);
+    version.is_some_and(|version| track(version) != track(VERSION))
+}
+
+/// What to do about an interface of another track.
+pub(super) fn advice(interface: &str) -> &'static str {
+    let version = interface.split_once('@').map_or("", |(_, version)| version);
+    if track(version) > track(VERSION) {
+        "run a newer Wasmill, or build it with the SDK of this one"
+    } else {
+        "build it anew with the SDK of this Wasmill"
+    }
+}
+
+/// The numbers that tell one track from another.
+fn track(version: &str) -> Option<(u64, u64)> {
+    let mut numbers = version.split('.').map(|number| number.parse().ok());
+    match (numbers.next()??, numbers.next()??) {
+        (0, minor) => Some((0, minor)),
+        (major, _) => Some((major, 0)),
+    }
+}
+
 /// The full name of an interface.
 pub(super) fn interface(name: &str) -> String {
     format!("{PACKAGE}{name}@{VERSION}")

@@ -16,6 +16,9 @@ pub enum ExportError {
     /// It exports nothing that the host calls.
     #[error("is of the wrong world: exports {0}, but none of transformer, processor")]
     World(String),
+    /// It is of another version of the contract.
+    #[error("exports {0}, but this Wasmill has version {VERSION}: {advice}", advice = contract::advice(.0))]
+    Version(String),
     /// It exports more than one role.
     #[error("is of the wrong world: exports {0}, but a plugin has one role only")]
     Roles(String),
@@ -92,6 +95,9 @@ pub(super) fn func(
 fn role(engine: &Engine, component: &Component) -> Result<Role, ExportError> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(engine.inner()).map(|(name, _)| name).collect();
+    if let Some(other) = exports.iter().find(|export| contract::is_of_another_track(export)) {
+        return Err(ExportError::Version((*other).to_owned()));
+    }
     let exported = |interface: &str| exports.iter().any(|export| interface_of(export) == Some(interface));
     let all = || if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
     let known = [("transformer", Role::Transform), ("processor", Role::Process)];

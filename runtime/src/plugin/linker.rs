@@ -4,7 +4,7 @@ use thiserror::Error;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::contract::{PACKAGE, VERSION};
+use super::contract::{self, PACKAGE, VERSION};
 use super::engine::Engine;
 use super::host::Host;
 use super::imports;
@@ -16,7 +16,7 @@ pub enum ImportError {
     #[error("imports {0}, which this pipeline does not grant")]
     NotGranted(String),
     /// It is of another version of the contract.
-    #[error("imports {0}, but this Wasmill has version {VERSION}: build it with the SDK of this Wasmill")]
+    #[error("imports {0}, but this Wasmill has version {VERSION}: {advice}", advice = contract::advice(.0))]
     Version(String),
     /// It is not part of the contract.
     #[error("imports {0}, which this Wasmill does not have: run a newer one, or build it with an older SDK")]
@@ -63,10 +63,10 @@ pub(super) fn link(engine: &Engine, component: &Component) -> Result<InstancePre
 }
 
 fn check_import(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(), ImportError> {
-    let Some((interface, version)) = name.strip_prefix(PACKAGE).and_then(|name| name.split_once('@')) else {
+    let Some((interface, _)) = name.strip_prefix(PACKAGE).and_then(|name| name.split_once('@')) else {
         return Err(ImportError::NotGranted(name.into()));
     };
-    if track(version) != track(VERSION) {
+    if contract::is_of_another_track(name) {
         return Err(ImportError::Version(name.into()));
     }
     let Some((_, functions)) = INTERFACES.iter().find(|(known, _)| *known == interface) else {
@@ -79,9 +79,4 @@ fn check_import(engine: &Engine, name: &str, item: &ComponentItem) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// Versions of one track fit each other: 0.1.a and 0.1.b.
-fn track(version: &str) -> Option<&str> {
-    version.rsplit_once('.').map(|(track, _)| track)
 }
