@@ -109,6 +109,10 @@ impl Lines {
                 return Err(LineError::TooLarge { line });
             }
             self.parse(&bytes, now, &mut records).map_err(|reason| LineError::Malformed { line, reason })?;
+            // Headers may take more room than their text.
+            if records.bytes() > MOST_BYTES {
+                return Err(LineError::TooLarge { line });
+            }
         }
         Ok(records)
     }

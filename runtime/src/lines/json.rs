@@ -70,7 +70,10 @@ pub(super) fn parse(line: &[u8], now: Timestamp, records: &mut Batch) -> Result<
     let part = |part: Option<&RawValue>| part.map(bytes).transpose().map(Option::flatten);
     let (key, value) = (part(parsed.key)?, part(parsed.value)?);
     let headers = parsed.headers.map(|headers| headers_of(&headers)).transpose()?.flatten();
-    let timestamp = parsed.timestamp.map_or(now, Timestamp);
+    let timestamp = match parsed.timestamp {
+        Some(millis) if millis < 0 => return Err(format!("timestamp {millis} is before 1970, where no log has any")),
+        given => given.map_or(now, Timestamp),
+    };
     records.push(Message { key: key.as_deref(), value: value.as_deref(), headers: headers.as_deref(), timestamp });
     Ok(())
 }
@@ -208,6 +211,10 @@ mod tests {
             ("[]]", "trailing characters"),
             (r#"{"keys":"k"}"#, "unknown field `keys`, expected one of `key`"),
             (r#"{"timestamp":"now"}"#, "expected i64"),
+            (r#"{"timestamp":-5}"#, "timestamp -5 is before 1970"),
+            (r#"{"timestamp":9223372036854775808}"#, "expected i64"),
+            (r#"{"timestamp":1e300}"#, "expected i64"),
+            (r#"{"timestamp":1.5}"#, "expected i64"),
             (r#"{"headers":[]}"#, "an object of headers"),
             (r#"{"value":{"base64":"!"}}"#, "base64"),
         ] {
