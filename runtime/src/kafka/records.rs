@@ -23,6 +23,9 @@ use crate::partitioner;
 /// The most records that are brought at once.
 const RECORDS: usize = 1_024;
 
+/// What a batch of one record has beside key, value and headers, at most.
+const BATCH: usize = 100;
+
 /// How long to wait for records at least: they come over a network.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -62,11 +65,6 @@ impl Records {
     pub fn connect(client: Client) -> Result<Self, Error> {
         client.connect()?;
         Ok(Self { client, reader: None })
-    }
-
-    fn width(&self, topic: &str) -> Result<u32, BrokerError> {
-        let missing = || Error::Missing { topic: topic.to_owned(), brokers: self.client.brokers().to_owned() };
-        Ok(admin::partitions(&self.client.lookup()?, topic)?.ok_or_else(missing)?)
     }
 
     /// The reader of a topic that stands where the cursors do.
@@ -168,10 +166,14 @@ impl Broker for Records {
     }
 
     fn append(&mut self, topic: &str, records: &Batch) -> Result<Vec<u64>, BrokerError> {
-        let width = self.width(topic)?;
+        let described = admin::describe(&self.client, [topic])?.remove(topic).unwrap_or_default();
+        let (width, most) = (described.partitions, described.largest_message);
         let doing = format!("append to {topic}");
+        check_sizes(records, most).map_err(|reason| refused(&doing, reason))?;
         let id = format!("wasmill/produce/{}", Uuid::new_v4());
-        let producer = Producer::new(&self.client.producer(&id), [(topic, "lz4")], 0).map_err(setting)?;
+        let mut config = self.client.producer(&id);
+        config.set("message.max.bytes", most.clamp(1_000, 1_000_000_000).to_string());
+        let producer = Producer::new(&config, [(topic, "lz4")], 0).map_err(setting)?;
         init(&producer, &id, ASK).map_err(|fault| BrokerError::Gone(fault.to_string()))?;
         producer.begin().map_err(|error| refused(&doing, error))?;
         let patience = self.client.timing().message;
@@ -197,6 +199,18 @@ impl Broker for Records {
             cursor.next = Offset(reader.next.get(&(cursor.partition.0 as i32)).copied().unwrap_or(cursor.next.0));
         }
         Ok(chunks)
+    }
+}
+
+/// Checks that each record alone fits into a batch of its topic.
+fn check_sizes(records: &Batch, most: usize) -> Result<(), String> {
+    let sizes = records.iter().map(|record| record.size() + BATCH);
+    match (1..).zip(sizes).find(|&(_, size)| size > most) {
+        None => Ok(()),
+        Some((number, size)) => Err(format!(
+            "record {number} takes {size} bytes, and the topic at most {most} (max.message.bytes); nothing was written: \
+             split the record, or raise the topic's limit"
+        )),
     }
 }
 
