@@ -83,6 +83,7 @@ fn what_breaks_a_rule_is_told_with_the_rule() {
         ("forges-input",     "output.emit: record 0: a span of 5 bytes at 0 leaves the 4 bytes of data"),
         ("forges-headers",   "output.emit: record 0: its headers are not well-formed"),
         ("strays",           "output.emit: there is no output 7, only 1"),
+        ("predates",         "output.emit: record 0: the event time -5 is before 1970, where no log has any"),
         ("turns-back",       "output.emit needs origins that never fall and are below 2"),
         ("swells",           "an output record of 2000000 bytes passes the limit of 1000000"),
         ("floods",           "the output of one call passes the limit of 67108864 bytes"),

@@ -180,6 +180,7 @@ fn a_record_whose_output_is_out_of_bounds_is_found() {
     letters_only("forges", "", "output.emit: record 0: a span of 3 bytes at 1 leaves the 3 bytes of data", "1");
     letters_only("strays", "", "output.emit: there is no output 7, only 1", "1");
     letters_only("oversteps", "", "returned cell 1, of 1", "1");
+    letters_only("predates", "", "output.emit: record 0: the event time -5 is before 1970", "1");
 }
 
 #[test]
@@ -191,6 +192,18 @@ fn a_record_whose_output_is_too_large_is_found() {
 #[test]
 fn a_record_that_the_operator_blames_is_a_dead_letter() {
     letters_only("fails-some", "", "record ", "1");
+}
+
+#[test]
+fn what_a_transformer_emits_for_a_record_that_it_fails_is_dropped() {
+    let poisoned = Poisoned::new("transform", r#"{"key": "KEY", "value": "!fail and emit"}"#);
+    poisoned.place.write("process.wasm", guests::built("transform"));
+    let ended = poisoned.run("");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(poisoned.dead_letters().iter().all(|letter| header(letter, "reason") == "not two words"));
+    let passed = poisoned.consumed("counts");
+    assert!(passed.iter().all(|record| record["value"] == "good"), "{passed:?}");
+    assert_eq!(passed.len(), (0..RECORDS).filter(|&record| !some(record)).count());
 }
 
 #[test]

@@ -1,31 +1,21 @@
 //! What one call may touch, and what it leaves.
 
+mod limits;
+
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::batch::Blobs;
 use crate::flow::{Emitted, Flow};
-use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Origin, Slots};
+use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Origin, Slots};
 use crate::port::{Fault, StoreError};
 use crate::record::Timestamp;
 use crate::slots::Keys;
 use crate::state::{self, Kept, Range, State};
 
-/// What a call may leave at most.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// Bytes of all its output.
-    pub output: usize,
-    /// Bytes of one output record or one row.
-    pub record: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { output: 64 << 20, record: 1_000_000 }
-    }
-}
+pub use self::limits::Limits;
+pub(crate) use self::limits::{Times, is_time, too_long};
 
 /// Why a call of an import is not answered.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
@@ -78,6 +68,13 @@ pub struct Armed {
     pub at: Timestamp,
 }
 
+/// The records of a call that have output.
+#[derive(Debug, Default)]
+struct Emitters {
+    all: bool,
+    some: Vec<u32>,
+}
+
 /// What one call may touch, and what it leaves: its records, the rows behind it, its output.
 #[derive(Debug)]
 pub struct Scope {
@@ -87,7 +84,9 @@ pub struct Scope {
     state: Option<Box<State>>,
     outputs: Vec<Flow>,
     limits: Limits,
+    /// What the output takes in memory.
     emitted: usize,
+    emitters: Emitters,
     armed: Vec<Armed>,
     measurements: Vec<Measurement>,
 }
@@ -103,8 +102,18 @@ impl Scope {
         outputs: Vec<Flow>,
         limits: Limits,
     ) -> Self {
-        let call = Arc::new(call);
-        Self { call, origins, keys, state, outputs, limits, emitted: 0, armed: Vec::new(), measurements: Vec::new() }
+        Self {
+            call: Arc::new(call),
+            origins,
+            keys,
+            state,
+            outputs,
+            limits,
+            emitted: 0,
+            emitters: Emitters::default(),
+            armed: Vec::new(),
+            measurements: Vec::new(),
+        }
     }
 
     /// A scope without rows, for an operator that is called outside a task.
@@ -148,7 +157,10 @@ impl Scope {
         if !origins.is_sorted() || origins.last().is_some_and(|&last| last as usize >= records) {
             return violation(format!("output.emit needs origins that never fall and are below {records}"));
         }
-        self.check_sizes(&emitted)?;
+        self.emitted = self.limits.check_sizes(&emitted, self.emitted)?;
+        self.limits.check_times(emitted.timestamps, self.call.info.processing_time)?;
+        self.emitters.all |= origins.is_empty() && count > 0;
+        self.emitters.some.extend_from_slice(origins);
         let of = &self.origins;
         let origin = |index: usize| {
             let record = origins.get(index).map_or(index, |&origin| origin as usize);
@@ -163,21 +175,16 @@ impl Scope {
         }
     }
 
-    fn check_sizes(&mut self, emitted: &Emitted<'_>) -> Result<(), Refusal> {
-        for spans in emitted.spans.chunks_exact(crate::batch::SPANS) {
-            let size: usize = [spans[1], spans[3], spans[5]].into_iter().map(|length| length.max(0) as usize).sum();
-            if size > self.limits.record {
-                return violation(format!(
-                    "an output record of {size} bytes passes the limit of {}",
-                    self.limits.record
-                ));
+    /// Whether a record that failed has output.
+    pub(crate) fn has_output_of(&self, failures: &[Failure]) -> bool {
+        let mut failed = vec![false; self.call.records.len()];
+        for failure in failures {
+            if let Some(failed) = failed.get_mut(failure.index as usize) {
+                *failed = true;
             }
-            self.emitted += size + 8;
         }
-        if self.emitted > self.limits.output {
-            return violation(format!("the output of one call passes the limit of {} bytes", self.limits.output));
-        }
-        Ok(())
+        let emitted = |&record: &u32| failed.get(record as usize).copied().unwrap_or(false);
+        !failures.is_empty() && (self.emitters.all || self.emitters.some.iter().any(emitted))
     }
 
     /// Reads a value, its encoding byte first.
@@ -192,10 +199,7 @@ impl Scope {
         if value.is_empty() {
             return violation("a stored value begins with the byte of its encoding, this one is empty");
         }
-        let size = key.len() + field.len() + value.len();
-        if size > self.limits.record {
-            return violation(format!("a row of {size} bytes passes the limit of {}", self.limits.record));
-        }
+        self.limits.check_row(key.len() + field.len(), value.len())?;
         self.write(state, key, field, Some(value))
     }
 
@@ -220,13 +224,11 @@ impl Scope {
                 return Err(CallError::Permanent(format!("the call changed cell {cell}, which it was not given")));
             };
             let (key, value) = (record.key.unwrap_or_default(), values.get(index));
-            let size = key.len() + value.map_or(0, <[u8]>::len);
-            if size > self.limits.record || value.is_some_and(<[u8]>::is_empty) {
-                return Err(CallError::Permanent(format!(
-                    "the call changed cell {cell} to a row of {size} bytes: it must have its encoding's byte, and at most {} bytes",
-                    self.limits.record
-                )));
+            if value.is_some_and(<[u8]>::is_empty) {
+                let reason = format!("the call changed cell {cell} to a value without its encoding's byte");
+                return Err(CallError::Permanent(reason));
             }
+            self.limits.check_row(key.len(), value.map_or(0, <[u8]>::len))?;
             let written = self.written(slot as u32);
             let Some(rows) = self.state.as_deref_mut() else { break };
             rows.put(state as usize, key, b"", value, written).map_err(Fault::from)?;
@@ -242,14 +244,21 @@ impl Scope {
 
     /// Fields and values of a map.
     pub fn scan(&self, state: u32, key: &[u8], range: &Range<'_>) -> Result<Blobs, Refusal> {
-        let rows = self.map(state, key)?;
-        Ok(state::pairs(&rows.scan(state as usize, key, range, self.call.info.watermark)?))
+        let (rows, room) = (self.map(state, key, range.start)?, self.limits.output);
+        match rows.scan(state as usize, key, range, self.call.info.watermark, room)? {
+            Some(found) => Ok(state::pairs(&found)),
+            None => violation(format!("state.scan finds more than {room} bytes: ask for fewer fields at a time")),
+        }
     }
 
     /// Deletes the fields of a range.
     pub fn delete_range(&mut self, state: u32, key: &[u8], range: &Range<'_>) -> Result<(), Refusal> {
-        self.map(state, key)?;
-        Ok(self.rows()?.delete_range(state as usize, key, range)?)
+        self.map(state, key, range.start)?;
+        let room = self.limits.output;
+        if self.rows()?.delete_range(state as usize, key, range, room)? {
+            return Ok(());
+        }
+        violation(format!("state.delete-range would write more than {room} bytes: delete fewer fields at a time"))
     }
 
     /// Sets a timer, or moves it.
@@ -258,9 +267,7 @@ impl Scope {
         if !at.is_some() {
             return self.cancel_timer(domain, key, name);
         }
-        if key.len() + name.len() > self.limits.record {
-            return violation(format!("a timer of {} bytes passes the limit", key.len() + name.len()));
-        }
+        self.limits.check_row(key.len() + name.len(), 0)?;
         if domain == Domain::EventTime {
             let record = self.keys.slots().get(slot as usize).map_or(0, |slot| slot.first);
             self.armed.push(Armed { record, at });
@@ -304,15 +311,16 @@ impl Scope {
                 kept.declaration.name
             ));
         }
+        self.limits.check_name(key.len() + field.len())?;
         if !kept.is_map() && !field.is_empty() {
             return violation(format!("state `{}` is no map, so it has no fields", kept.declaration.name));
         }
         self.slot(key)
     }
 
-    fn map(&self, state: u32, key: &[u8]) -> Result<&State, Refusal> {
-        self.check(state, key, b"")?;
+    fn map(&self, state: u32, key: &[u8], start: &[u8]) -> Result<&State, Refusal> {
         let (rows, kept) = self.kept(state)?;
+        self.check(state, key, if kept.is_map() { start } else { b"" })?;
         if kept.is_map() { Ok(rows) } else { violation(format!("state {state} is no map")) }
     }
 }

@@ -2,6 +2,7 @@
 
 mod timers;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::batch::Blobs;
@@ -15,6 +16,12 @@ use crate::row::{self, Kind, Value};
 use crate::table::Access;
 
 pub use self::timers::Fired;
+
+/// What a field costs beside its bytes.
+const FIELD: usize = 64;
+
+/// Fields that are deleted at a time.
+const DELETED: usize = 1_024;
 
 /// The earliest time there is: whether anything is due must be looked up.
 const UNKNOWN: Timestamp = Timestamp(i64::MIN + 1);
@@ -183,41 +190,78 @@ impl State {
         Ok(())
     }
 
-    /// Fields and values of a map, in order of the fields, from `start` (inclusive) to `end` (exclusive).
+    /// Fields and values of a map, in order of the fields, from `start` (inclusive) to `end` (exclusive); `None` if they
+    /// take more than `room` bytes.
     pub fn scan(
         &self,
         state: usize,
         key: &[u8],
         range: &Range<'_>,
         watermark: Timestamp,
-    ) -> Result<Vec<Field>, StoreError> {
-        let Some(kept) = self.states.get(state) else { return Ok(Vec::new()) };
+        room: usize,
+    ) -> Result<Option<Vec<Field>>, StoreError> {
+        let Some(kept) = self.states.get(state) else { return Ok(Some(Vec::new())) };
+        if range.limit == 0 {
+            return Ok(Some(Vec::new()));
+        }
         let prefix = row::value(kept.number, key, b"");
         let from = row::value(kept.number, key, range.start);
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (VecDeque::new(), 0);
+        let size = |(field, value): &Field| field.len() + value.len() + FIELD;
         self.rows.scan(&from, &mut |row, value| {
             let Some(field) = row.strip_prefix(prefix.as_slice()) else { return false };
             if range.end.is_some_and(|end| field >= end) {
                 return false;
             }
             if let Some(value) = live(kept, value, watermark) {
-                found.push((field.to_vec(), value.to_vec()));
+                if found.len() == range.limit {
+                    bytes -= found.pop_front().as_ref().map_or(0, size);
+                }
+                let pair = (field.to_vec(), value.to_vec());
+                bytes += size(&pair);
+                found.push_back(pair);
             }
-            range.reverse || found.len() < range.limit
+            bytes <= room && (range.reverse || found.len() < range.limit)
         })?;
+        let mut found: Vec<_> = found.into();
         if range.reverse {
             found.reverse();
         }
-        found.truncate(range.limit);
-        Ok(found)
+        Ok((bytes <= room).then_some(found))
     }
 
-    /// Deletes the fields of a range.
-    pub fn delete_range(&mut self, state: usize, key: &[u8], range: &Range<'_>) -> Result<(), StoreError> {
-        for (field, _) in self.scan(state, key, range, Timestamp::NONE)? {
-            self.put(state, key, &field, None, Timestamp::NONE)?;
+    /// Deletes the fields of a range; answers `false` where that takes more than `room` bytes, and some are left.
+    pub fn delete_range(
+        &mut self,
+        state: usize,
+        key: &[u8],
+        range: &Range<'_>,
+        room: usize,
+    ) -> Result<bool, StoreError> {
+        let Some(kept) = self.states.get(state) else { return Ok(true) };
+        let prefix = row::value(kept.number, key, b"");
+        let mut from = row::value(kept.number, key, range.start);
+        let mut bytes = 0;
+        loop {
+            let mut rows: Vec<Vec<u8>> = Vec::new();
+            self.rows.scan(&from, &mut |row, _| {
+                let Some(field) = row.strip_prefix(prefix.as_slice()) else { return false };
+                let within = range.end.is_none_or(|end| field < end) && rows.len() < DELETED;
+                if within {
+                    rows.push(row.to_vec());
+                }
+                within
+            })?;
+            let Some(last) = rows.last() else { return Ok(true) };
+            from.clone_from(last);
+            for row in &rows {
+                bytes += row.len() + FIELD;
+                self.rows.put(row, None, Access::Scanned);
+            }
+            if bytes > room {
+                return Ok(false);
+            }
         }
-        Ok(())
     }
 }
 

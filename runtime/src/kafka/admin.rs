@@ -60,6 +60,10 @@ pub struct Described {
     pub id: String,
     /// The largest batch of records that it takes, in bytes.
     pub largest_message: usize,
+    /// How far a record's time may lie behind the broker's clock.
+    pub behind: Duration,
+    /// How far it may lie ahead of it.
+    pub ahead: Duration,
 }
 
 /// The largest message of a topic that says nothing of it: the brokers' default.
@@ -157,8 +161,8 @@ pub fn describe<'a>(
         }
         let partitions = partitions(&lookup, topic)?
             .ok_or_else(|| Error::Missing { topic: topic.to_owned(), brokers: client.brokers().to_owned() })?;
-        let largest_message = LARGEST_MESSAGE;
-        described.insert(topic.to_owned(), Described { partitions, id: String::new(), largest_message });
+        let (id, largest_message, behind, ahead) = (String::new(), LARGEST_MESSAGE, Duration::MAX, Duration::MAX);
+        described.insert(topic.to_owned(), Described { partitions, id, largest_message, behind, ahead });
     }
     let names: Vec<_> = described.keys().cloned().collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -170,15 +174,29 @@ pub fn describe<'a>(
     for (name, id) in ids {
         described.entry(name).and_modify(|topic| topic.id = id);
     }
-    for (name, bytes) in largest_messages(&admin, &names)? {
-        described.entry(name).and_modify(|topic| topic.largest_message = bytes);
+    for (name, [bytes, kind, behind, ahead]) in settings(&admin, &names, TAKES)? {
+        let Some(topic) = described.get_mut(&name) else { continue };
+        topic.largest_message = bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(LARGEST_MESSAGE);
+        if kind.as_deref() != Some("LogAppendTime") {
+            (topic.behind, topic.ahead) = (time(behind), time(ahead));
+        }
     }
     Ok(described)
 }
 
-fn largest_messages(admin: &AdminClient<Logs>, topics: &[&str]) -> Result<Vec<(String, usize)>, Error> {
-    let settings = settings(admin, topics, "max.message.bytes")?;
-    Ok(settings.into_iter().filter_map(|(topic, bytes)| Some((topic, bytes.parse().ok()?))).collect())
+/// The settings that say what records a topic takes.
+const TAKES: [&str; 4] = [
+    "max.message.bytes",
+    "message.timestamp.type",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+];
+
+/// A time that a setting has in milliseconds; without end where the brokers' own default is, or where they do not know
+/// the setting.
+fn time(millis: Option<String>) -> Duration {
+    let millis = millis.and_then(|millis| millis.parse().ok()).filter(|&millis| millis < i64::MAX as u64);
+    millis.map_or(Duration::MAX, Duration::from_millis)
 }
 
 /// Those of some topics that keep the last record of each key.
@@ -190,18 +208,24 @@ pub(super) fn compacted<'a>(
     if topics.is_empty() {
         return Ok(HashSet::new());
     }
-    let policies = settings(&admin(client)?, &topics, "cleanup.policy")?;
-    Ok(policies.into_iter().filter(|(_, policy)| policy.contains("compact")).map(|(topic, _)| topic).collect())
+    let policies = settings(&admin(client)?, &topics, ["cleanup.policy"])?;
+    let is_compacted =
+        |[policy]: &[Option<String>; 1]| policy.as_ref().is_some_and(|policy| policy.contains("compact"));
+    Ok(policies.into_iter().filter(|(_, policy)| is_compacted(policy)).map(|(topic, _)| topic).collect())
 }
 
-/// A setting of topics. A broker may keep a topic's settings to itself (an ACL); it is left out then.
-fn settings(admin: &AdminClient<Logs>, topics: &[&str], name: &str) -> Result<Vec<(String, String)>, Error> {
+/// Some settings of topics. A broker may keep a topic's settings to itself (an ACL); it is left out then.
+fn settings<const N: usize>(
+    admin: &AdminClient<Logs>,
+    topics: &[&str],
+    names: [&str; N],
+) -> Result<Vec<(String, [Option<String>; N])>, Error> {
     let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let results = block_on(admin.describe_configs(&resources, &options())).map_err(|error| asking(topics, &error))?;
     let entries = results.into_iter().flatten().filter_map(|resource| {
-        let value = resource.get(name)?.value.clone()?;
+        let values = names.map(|name| resource.get(name).and_then(|entry| entry.value.clone()));
         let OwnedResourceSpecifier::Topic(topic) = resource.specifier else { return None };
-        Some((topic, value))
+        Some((topic, values))
     });
     Ok(entries.collect())
 }

@@ -45,13 +45,13 @@ enum Maker {
 }
 
 impl Assembly {
-    /// Puts a plan together with its plugins, by the names of their operators. `record` is the largest record in bytes.
-    pub fn new(plan: &Plan, widths: &Widths, plugins: &BTreeMap<String, Placed>, record: usize) -> Result<Self> {
+    /// Puts a plan together with its plugins, by the names of their operators. `limits` are what the log takes.
+    pub fn new(plan: &Plan, widths: &Widths, plugins: &BTreeMap<String, Placed>, limits: Limits) -> Result<Self> {
         let mut assembler = Assembler {
             plan,
             widths,
             plugins,
-            record,
+            limits,
             topology: Topology { guarantee: guarantee(plan.guarantee), ..Topology::default() },
         };
         let (mut stages, mut makers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
@@ -155,7 +155,7 @@ struct Assembler<'a> {
     plan: &'a Plan,
     widths: &'a Widths,
     plugins: &'a BTreeMap<String, Placed>,
-    record: usize,
+    limits: Limits,
     topology: Topology,
 }
 
@@ -197,7 +197,7 @@ impl Assembler<'_> {
                 outputs,
                 on_error: self.on_error(node.on_error),
                 retry,
-                limits: Limits { output, record: self.record },
+                limits: Limits { output, ..self.limits },
             });
             draft.makers.push(maker);
         }
@@ -210,6 +210,8 @@ impl Assembler<'_> {
                 let node = self.convert(&input.name, edges);
                 edges = vec![Edge::Node { node: sources.len(), input: 0 }];
                 sources.push((node, Maker::Convert(input.name.clone(), conversion, longest)));
+            } else {
+                edges = self.watched(&input.name, edges, &draft, &mut keys);
             }
             for topic in &input.topics {
                 inputs.push(Input {
@@ -238,7 +240,7 @@ impl Assembler<'_> {
     fn file(&self, input: &plan::Input) -> Option<FileInput> {
         let InputKind::Source { file: Some(file), .. } = &input.kind else { return None };
         let (source, path, follow) = (input.name.clone(), file.path.clone(), file.follow);
-        Some(FileInput { source, path, follow, longest: self.record })
+        Some(FileInput { source, path, follow, longest: self.limits.record })
     }
 
     /// The node that converts the values of a source or a sink.
@@ -250,8 +252,21 @@ impl Assembler<'_> {
             outputs: vec![edges],
             on_error: self.on_error(spec::OnError::DeadLetter),
             retry: Retry::default(),
-            limits: Limits { record: self.record, ..Limits::default() },
+            limits: self.limits,
         }
+    }
+
+    /// The ways of an input's records, those that lead straight out of the stage through a node: a record that the log
+    /// would refuse is a failure there.
+    fn watched(&mut self, name: &str, edges: Vec<Edge>, draft: &Draft, keys: &mut Vec<(Node, Maker)>) -> Vec<Edge> {
+        let is_straight = |edge: &Edge| matches!(edge, Edge::Target(_));
+        let (straight, mut edges): (Vec<_>, Vec<_>) = edges.into_iter().partition(is_straight);
+        if !straight.is_empty() {
+            let node = self.convert(name, straight);
+            keys.push((node, Maker::Convert(name.to_owned(), Conversion::Line, None)));
+            edges.push(Edge::Node { node: draft.first_key + keys.len() - 1, input: 0 });
+        }
+        edges
     }
 
     /// The way of a record to a sink, through what converts its value.
@@ -309,7 +324,7 @@ impl Assembler<'_> {
                     draft.repartitions.push(target);
                 }
                 let Some(key) = key else { return Edge::Target(target) };
-                let (on_error, record) = (self.on_error(*on_error), self.record);
+                let (on_error, limits) = (self.on_error(*on_error), self.limits);
                 let node = *draft.keyed.entry(operator.clone()).or_insert_with(|| {
                     let node = Node {
                         operator: operator.clone(),
@@ -318,7 +333,7 @@ impl Assembler<'_> {
                         outputs: vec![vec![Edge::Target(target)]],
                         on_error,
                         retry: Retry::default(),
-                        limits: Limits { record, ..Limits::default() },
+                        limits,
                     };
                     keys.push((node, Maker::KeyBy(operator.clone(), key.clone())));
                     draft.first_key + keys.len() - 1

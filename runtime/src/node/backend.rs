@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use anyhow::Result;
 use wasmill_core::commit::Guarantee;
 use wasmill_core::record::{Offset, Partition};
+use wasmill_core::scope::Limits;
 use wasmill_core::worker::Ports;
 
 use crate::broker::Broker;
@@ -37,8 +38,9 @@ pub trait Backend: Send + Sync {
     /// Whether topics of users' that are missing are made.
     fn makes_topics(&self) -> bool;
 
-    /// Bytes that a record may have to fit into each of these topics, with room for what the log adds.
-    fn largest_record(&self, topics: &[&str]) -> Result<usize>;
+    /// What a record may be like to go to any of these topics: its bytes, with room for what the log adds, and its event
+    /// time.
+    fn limits(&self, topics: &[&str]) -> Result<Limits>;
 
     /// Deletes topics that belong to a pipeline, and forgets its group.
     fn forget(&self, group: &str, topics: &[&str]) -> Result<()>;

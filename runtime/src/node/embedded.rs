@@ -7,6 +7,7 @@ use tracing::warn;
 use uuid::Uuid;
 use wasmill_core::port;
 use wasmill_core::record::{Offset, Partition};
+use wasmill_core::scope::Limits;
 use wasmill_core::worker::Ports;
 
 use super::backend::{Backend, Membership, Site, TopicKind};
@@ -58,6 +59,14 @@ impl StoreBackend {
                 tell(removed);
                 Ok(Self::Fjall(database))
             }
+        }
+    }
+
+    /// Bytes of a key together with its field that a row may have.
+    pub fn longest_name(&self) -> usize {
+        match self {
+            Self::Memory | Self::Sled(_) => usize::MAX,
+            Self::Fjall(_) => fjall::LONGEST_NAME,
         }
     }
 
@@ -148,8 +157,8 @@ impl Backend for Embedded {
         true
     }
 
-    fn largest_record(&self, _: &[&str]) -> Result<usize> {
-        Ok(LARGEST_RECORD)
+    fn limits(&self, _: &[&str]) -> Result<Limits> {
+        Ok(Limits { record: LARGEST_RECORD, name: self.stores().longest_name(), ..Limits::default() })
     }
 
     fn forget(&self, _: &str, _: &[&str]) -> Result<()> {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 use wasmill_core::commit::Guarantee;
 use wasmill_core::record::{Offset, Partition};
+use wasmill_core::scope::Limits;
 use wasmill_core::worker::Ports;
 
 use super::backend::{Backend, Membership, Site, TopicKind};
@@ -18,7 +19,7 @@ use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::Stops;
 use crate::files;
-use crate::kafka::admin::{self, NewTopic};
+use crate::kafka::admin::{self, Described, NewTopic};
 use crate::kafka::records::Records;
 use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
 use crate::topology::Topology;
@@ -28,6 +29,9 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// Bytes that a batch, and the headers of a dead letter, add to a record.
 const OVERHEAD: usize = 8 << 10;
+
+/// How far the clocks of brokers may be apart from this one, and how long a record may take to them.
+const SKEW: Duration = Duration::from_secs(10);
 
 /// A Kafka cluster as what pipelines run on.
 pub struct Kafka {
@@ -92,10 +96,16 @@ impl Backend for Kafka {
         false
     }
 
-    fn largest_record(&self, topics: &[&str]) -> Result<usize> {
+    fn limits(&self, topics: &[&str]) -> Result<Limits> {
         let described = admin::describe(&self.client, topics.iter().copied())?;
         let least = described.values().map(|topic| topic.largest_message).min().unwrap_or(LARGEST_RECORD);
-        Ok(least.saturating_sub(OVERHEAD).min(LARGEST_RECORD))
+        let record = least.saturating_sub(OVERHEAD).min(LARGEST_RECORD);
+        let near = |side: fn(&Described) -> Duration| {
+            let least = described.values().map(side).min().unwrap_or(Duration::MAX);
+            if least == Duration::MAX { least } else { least.saturating_sub(SKEW) }
+        };
+        let (behind, ahead) = (near(|topic| topic.behind), near(|topic| topic.ahead));
+        Ok(Limits { record, name: self.stores().longest_name(), behind, ahead, ..Limits::default() })
     }
 
     fn forget(&self, group: &str, topics: &[&str]) -> Result<()> {

@@ -53,8 +53,8 @@ impl Prepared {
             backend.forget(&plan.group, &own)?;
         }
         let widths = Widths::settle(&plan, backend)?;
-        let record = backend.largest_record(&written(&plan))?;
-        let assembly = Arc::new(Assembly::new(&plan, &widths, placed, record)?);
+        let limits = backend.limits(&written(&plan))?;
+        let assembly = Arc::new(Assembly::new(&plan, &widths, placed, limits)?);
         Ok(Self { plan, widths, assembly })
     }
 

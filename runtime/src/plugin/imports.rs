@@ -11,6 +11,9 @@ use wasmtime::{Result, StoreContextMut};
 use super::contract::{self, Blobs, Domain, GuestBatch, Level};
 use super::host::{Host, with_scope};
 
+/// What a row that is written costs beside its bytes.
+const ROW: usize = 64;
+
 /// Bytes of a guest.
 type Bytes = WasmList<u8>;
 
@@ -50,15 +53,15 @@ fn state(state: &mut LinkerInstance<'_, Host>) -> Result<()> {
     })?;
     state.func_wrap("put", |mut store: Store<'_>, args: (u32, Bytes, Bytes, Bytes)| {
         let (state, key, field, value) = args;
-        let size = [&key, &field, &value].map(|bytes| bytes.as_le_slice(&store).len()).iter().sum();
-        store.data_mut().charge(size)?;
+        let size: usize = [&key, &field, &value].map(|bytes| bytes.as_le_slice(&store).len()).iter().sum();
+        store.data_mut().charge(size + ROW)?;
         with_scope(&mut store, "state.put", |scope, store| {
             scope.put(state, key.as_le_slice(store), field.as_le_slice(store), value.as_le_slice(store))
         })
     })?;
     state.func_wrap("delete", |mut store: Store<'_>, (state, key, field): (u32, Bytes, Bytes)| {
-        let size = [&key, &field].map(|bytes| bytes.as_le_slice(&store).len()).iter().sum();
-        store.data_mut().charge(size)?;
+        let size: usize = [&key, &field].map(|bytes| bytes.as_le_slice(&store).len()).iter().sum();
+        store.data_mut().charge(size + ROW)?;
         with_scope(&mut store, "state.delete", |scope, store| {
             scope.delete(state, key.as_le_slice(store), field.as_le_slice(store))
         })
@@ -77,7 +80,7 @@ fn state(state: &mut LinkerInstance<'_, Host>) -> Result<()> {
     })?;
     state.func_wrap("put-many", |mut store: Store<'_>, (state, entries): (u32, Blobs)| {
         let entries = checked("state.put-many", entries, 3)?;
-        store.data_mut().charge(entries.data().len() + entries.len())?;
+        store.data_mut().charge(written(&entries, 3))?;
         with_scope(&mut store, "state.put-many", |scope, _| {
             for [key, field, value] in pieces::<3>(&entries) {
                 let (key, field) = (named("state.put-many", key)?, named("state.put-many", field)?);
@@ -113,20 +116,21 @@ fn state_ranges(state: &mut LinkerInstance<'_, Host>) -> Result<()> {
 fn timers(timers: &mut LinkerInstance<'_, Host>) -> Result<()> {
     timers.func_wrap("set", |mut store: Store<'_>, args: (Domain, Bytes, Bytes, i64)| {
         let (domain, key, name, at) = args;
-        let size = [&key, &name].map(|bytes| bytes.as_le_slice(&store).len()).iter().sum();
-        store.data_mut().charge(size)?;
+        let size: usize = [&key, &name].map(|bytes| bytes.as_le_slice(&store).len()).iter().sum();
+        store.data_mut().charge(size + ROW)?;
         with_scope(&mut store, "timers.set", |scope, store| {
             scope.set_timer(domain.into(), key.as_le_slice(store), name.as_le_slice(store), Timestamp(at))
         })
     })?;
     timers.func_wrap("cancel", |mut store: Store<'_>, (domain, key, name): (Domain, Bytes, Bytes)| {
+        store.data_mut().charge(ROW)?;
         with_scope(&mut store, "timers.cancel", |scope, store| {
             scope.cancel_timer(domain.into(), key.as_le_slice(store), name.as_le_slice(store))
         })
     })?;
     timers.func_wrap("set-many", |mut store: Store<'_>, (domain, ids, at): (Domain, Blobs, WasmList<i64>)| {
         let ids = checked("timers.set-many", ids, 2)?;
-        store.data_mut().charge(ids.data().len() + ids.len())?;
+        store.data_mut().charge(written(&ids, 2))?;
         with_scope(&mut store, "timers.set-many", |scope, store| {
             let at = at.as_le_slice(store);
             if at.len() != ids.len() / 2 {
@@ -183,6 +187,11 @@ fn checked(import: &str, blobs: Blobs, group: usize) -> Result<batch::Blobs, Ref
         return Ok(blobs);
     }
     Err(Refusal::Violation(format!("{import} takes byte strings in groups of {group}, not {}", blobs.len())))
+}
+
+/// What groups of byte strings come to when a row is written for each. They may overlap.
+fn written(blobs: &batch::Blobs, group: usize) -> usize {
+    blobs.iter().flatten().map(<[u8]>::len).sum::<usize>() + blobs.len() / group * ROW
 }
 
 fn pieces<const N: usize>(blobs: &batch::Blobs) -> impl Iterator<Item = [Option<&[u8]>; N]> {

@@ -26,6 +26,10 @@ use crate::topology::Topology;
 const MEMTABLE: u64 = 32 << 20;
 const JOURNAL: u64 = 256 << 20;
 
+/// Bytes of a key and a field in a row: a key of fjall's has 64 KiB, less what a row and its place among those that expire
+/// have beside them.
+pub const LONGEST_NAME: usize = u16::MAX as usize - 64;
+
 /// The database of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {

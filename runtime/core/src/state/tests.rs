@@ -85,14 +85,34 @@ fn a_map_is_scanned_both_ways() {
     }
     state.put(0, b"kk", b"x", Some(b"x"), Timestamp(0)).unwrap();
     let fields = |state: &State, range: Range<'_>| -> Vec<u8> {
-        let found = state.scan(0, b"k", &range, Timestamp::NONE).unwrap();
+        let found = state.scan(0, b"k", &range, Timestamp::NONE, usize::MAX).unwrap().unwrap();
         found.into_iter().flat_map(|(field, _)| field).collect()
     };
     assert_eq!(fields(&state, Range::ALL), b"abcd");
     assert_eq!(fields(&state, Range { start: b"b", end: Some(b"d"), limit: 9, reverse: true }), b"cb");
     assert_eq!(fields(&state, Range { limit: 2, reverse: true, ..Range::ALL }), b"dc");
-    state.delete_range(0, b"k", &Range { start: b"b", ..Range::ALL }).unwrap();
+    assert_eq!(fields(&state, Range { limit: 0, reverse: true, ..Range::ALL }), b"");
+    assert_eq!(state.delete_range(0, b"k", &Range { start: b"b", ..Range::ALL }, usize::MAX), Ok(true));
     assert_eq!(fields(&state, Range::ALL), b"a");
+}
+
+#[test]
+fn what_does_not_fit_is_not_gathered() {
+    let mut state = state(None);
+    for field in 0..3_000_u32 {
+        state.put(0, b"k", &field.to_be_bytes(), Some(&[1; 1_000]), Timestamp(0)).unwrap();
+    }
+    let scan = |state: &State, limit, reverse, room| {
+        state.scan(0, b"k", &Range { limit, reverse, ..Range::ALL }, Timestamp::NONE, room).unwrap()
+    };
+    for reverse in [false, true] {
+        assert_eq!(scan(&state, usize::MAX, reverse, 2_000_000), None);
+        assert_eq!(scan(&state, 1_000, reverse, 2_000_000).map(|found| found.len()), Some(1_000));
+    }
+    assert_eq!(scan(&state, 2, true, 2_000_000).unwrap()[0].0, 2_999_u32.to_be_bytes());
+    assert_eq!(state.delete_range(0, b"k", &Range::ALL, 100_000), Ok(false));
+    assert_eq!(state.delete_range(0, b"k", &Range::ALL, usize::MAX), Ok(true));
+    assert_eq!(scan(&state, usize::MAX, false, 2_000_000), Some(Vec::new()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::batch::{Batch, Blobs};
 use crate::flow::Flow;
 use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Operator, Origin, Outcome, Role, Slots};
 use crate::record::Timestamp;
-use crate::scope::{Armed, Scope};
+use crate::scope::{Armed, Scope, too_long};
 use crate::slots::Keys;
 use crate::stage::OnError;
 use crate::state::State;
@@ -124,16 +124,17 @@ impl Turn<'_> {
         Some((reason.to_owned(), attempts))
     }
 
-    /// Settles what needs no call: records without key where one is needed, and those already known to be at fault.
+    /// Settles what needs no call: records without a key, or with one that the store does not take, where one is needed,
+    /// and those already known to be at fault.
     fn set_aside(&mut self, node: usize, given: Given) -> Result<Given, Stop> {
-        let keyed = self.states[node].is_some();
+        let (keyed, longest) = (self.states[node].is_some(), self.stage.nodes[node].limits.name);
         let mut aside = Vec::new();
         for index in 0..given.len() {
-            let missing = keyed && given.records.get(index).is_some_and(|message| message.key.is_none());
+            let unfit =
+                if keyed { given.records.get(index).and_then(|record| unfit(record.key, longest)) } else { None };
             match self.verdict(node, &given, index) {
                 Some((reason, attempts)) => aside.push((index, reason, attempts)),
-                None if missing => aside.push((index, "the record has no key".to_owned(), 1)),
-                None => {}
+                None => aside.extend(unfit.map(|reason| (index, reason, 1))),
             }
         }
         for (index, reason, attempts) in &aside {
@@ -177,7 +178,8 @@ impl Turn<'_> {
     }
 
     /// Makes one call. Answers the records that the operator could not handle, and whether the call's effects hold:
-    /// those of a keyed call with failures do not. A call that fails leaves nothing.
+    /// those of a keyed call with failures do not, nor those of one that emits for a record that it fails. A call that
+    /// fails leaves nothing.
     fn attempt(
         &mut self,
         node: usize,
@@ -194,9 +196,8 @@ impl Turn<'_> {
         let (state, flows, armed, measurements) = left;
         self.states[node] = state;
         *outputs = flows;
-        let role = self.operators[node].declaration().role;
         match result {
-            Ok(failures) if failures.is_empty() || role == Role::Transform => {
+            Ok((failures, true)) => {
                 let remembered = &mut self.memory.operators[node];
                 remembered.sequence += 1;
                 remembered.counts.handled += (given.len() - failures.len()) as u64;
@@ -209,7 +210,7 @@ impl Turn<'_> {
                     state.undo(mark);
                 }
                 outputs.iter_mut().zip(marks).for_each(|(flow, mark)| flow.undo(mark));
-                undone.map(|failures| (failures, false)).map_err(|error| self.stopped(node, given, error))
+                undone.map_err(|error| self.stopped(node, given, error))
             }
         }
     }
@@ -296,6 +297,7 @@ impl Turn<'_> {
                     reason,
                     attempts,
                     limit: shape.limits.record,
+                    times: shape.limits.times(self.memory.clock),
                 };
                 let mut flow = Flow::default();
                 letter::write(&mut flow, origin, message, &letter);
@@ -303,6 +305,14 @@ impl Turn<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Why nothing can be kept under a record's key, if that is so.
+fn unfit(key: Option<&[u8]>, longest: usize) -> Option<String> {
+    match key {
+        None => Some("the record has no key".to_owned()),
+        Some(key) => (key.len() > longest).then(|| too_long(key.len(), longest)),
     }
 }
 
@@ -327,19 +337,25 @@ fn prefetch(
 
 type Left = (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<crate::scope::Measurement>);
 
-/// Writes the cells that a call changed, and takes its scope apart.
+/// Writes the cells that a call changed, and takes its scope apart. Answers the records that failed, and whether the
+/// call's effects hold.
 fn finish(
     scope: Box<Scope>,
     result: Result<Outcome, CallError>,
     operator: &dyn Operator,
-) -> (Result<Vec<Failure>, CallError>, Left) {
+) -> (Result<(Vec<Failure>, bool), CallError>, Left) {
     let mut scope = *scope;
     let result = result.and_then(|outcome| {
-        if outcome.failures.is_empty() {
+        let failures = outcome.failures;
+        if failures.is_empty() {
             let states: Vec<_> = operator.declaration().prefetched().collect();
             scope.write_cells(&states, &outcome.cells, &outcome.values)?;
         }
-        Ok(outcome.failures)
+        let holds = match operator.declaration().role {
+            Role::Transform => !scope.has_output_of(&failures),
+            Role::Process => failures.is_empty(),
+        };
+        Ok((failures, holds))
     });
     (result, scope.into_parts())
 }

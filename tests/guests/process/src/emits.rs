@@ -8,6 +8,12 @@ pub fn one(port: u32, spans: &[i32], data: &[u8]) {
     output::emit(port, &Batch { timestamps: vec![0], spans: spans.into(), data: data.into() }, &[0]);
 }
 
+/// Emits a record with an event time.
+pub fn at(time: i64) -> Result<KeyedOutcome, Error> {
+    output::emit(0, &Batch { timestamps: vec![time], spans: [0, -1].repeat(3), data: vec![] }, &[0]);
+    nothing()
+}
+
 pub fn forges() -> Result<KeyedOutcome, Error> {
     one(0, &[0, -1, 1, 3, 0, -1], b"abc");
     nothing()

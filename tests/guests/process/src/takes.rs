@@ -40,6 +40,12 @@ pub fn leaks() -> Result<KeyedOutcome, Error> {
     nothing()
 }
 
+/// Keeps some memory of each record, and counts.
+pub fn seeps(call: &Call) -> Result<KeyedOutcome, Error> {
+    black_box(Box::leak(vec![1_u8; 2_048 * call.len()].into_boxed_slice()));
+    crate::returns::counts(call)
+}
+
 /// Uses up the host's stack.
 #[inline(never)]
 pub fn overflows(depth: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! A transformer: passes all on, but for records whose value it was told to choke on.
+//! A transformer: passes all on, but for records whose value it was told to choke on. It emits some that it fails.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "transform" });
 export!(Guest);
@@ -28,9 +28,13 @@ impl transformer::Guest for Guest {
             (Batch { timestamps: vec![], spans: vec![], data: vec![] }, vec![], vec![]);
         for (index, (spans, &timestamp)) in (0..).zip(records.spans.chunks_exact(6).zip(&records.timestamps)) {
             let [at, length] = [spans[2], spans[3].max(0)];
-            if &records.data[at as usize..][..length as usize] == b"!fail" {
-                failures.push(Failure { index, reason: "not a word".into() });
-                continue;
+            match &records.data[at as usize..][..length as usize] {
+                b"!fail" => {
+                    failures.push(Failure { index, reason: "not a word".into() });
+                    continue;
+                }
+                b"!fail and emit" => failures.push(Failure { index, reason: "not two words".into() }),
+                _ => {}
             }
             passed.timestamps.push(timestamp);
             passed.spans.extend(spans.iter().enumerate().map(|(n, &s)| if n % 2 == 0 { s | i32::MIN } else { s }));
