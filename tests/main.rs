@@ -20,6 +20,7 @@ mod files_are_copied_exactly_once;
 mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;
+mod leaking_guests_are_replaced;
 mod monstrous_records_harm_nobody;
 mod new_projects_work;
 mod operators_in_other_languages;

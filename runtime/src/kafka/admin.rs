@@ -214,12 +214,15 @@ pub(super) fn compacted<'a>(
     Ok(policies.into_iter().filter(|(_, policy)| is_compacted(policy)).map(|(topic, _)| topic).collect())
 }
 
+/// A topic and some of its settings.
+type Settings<const N: usize> = (String, [Option<String>; N]);
+
 /// Some settings of topics. A broker may keep a topic's settings to itself (an ACL); it is left out then.
 fn settings<const N: usize>(
     admin: &AdminClient<Logs>,
     topics: &[&str],
     names: [&str; N],
-) -> Result<Vec<(String, [Option<String>; N])>, Error> {
+) -> Result<Vec<Settings<N>>, Error> {
     let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
     let results = block_on(admin.describe_configs(&resources, &options())).map_err(|error| asking(topics, &error))?;
     let entries = results.into_iter().flatten().filter_map(|resource| {

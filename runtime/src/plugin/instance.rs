@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tracing::debug;
 use wasmill_core::operator::{CallError, Declaration, Operator, Outcome};
 use wasmill_core::scope::Scope;
 
@@ -43,7 +44,11 @@ impl Instance {
         let limit = self.placed.limits().growth;
         match self.guest.take() {
             Some(guest) if guest.growth() <= limit => Ok(guest),
-            _ => {
+            guest => {
+                if let Some(guest) = guest {
+                    let (operator, bytes) = (self.placed.operator(), guest.growth());
+                    debug!(operator, bytes, "a guest that has grown is replaced");
+                }
                 if self.started > 0 {
                     self.tally.recycled();
                 }

@@ -59,6 +59,11 @@ impl Placed {
         &self.place.limits
     }
 
+    /// The operator's name.
+    pub(super) fn operator(&self) -> &str {
+        &self.place.operator
+    }
+
     pub(super) fn short(&self) -> &str {
         &self.plugin.short
     }
