@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+#[path = "../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "also the library of the fuzz target")]
+mod fuzz;
 #[path = "guests/support.rs"]
 #[expect(unreachable_pub, reason = "also read by the tests of single plugins")]
 mod guests;
@@ -17,6 +20,7 @@ mod commands_say_what_there_is;
 mod documentation_is_run;
 mod examples_do_what_they_say;
 mod files_are_copied_exactly_once;
+mod guests_are_fuzzed;
 mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;

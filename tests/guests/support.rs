@@ -37,10 +37,10 @@ fn build() -> PathBuf {
 /// An engine and a guest, compiled once for all tests of a process.
 pub fn plugin(name: &str) -> Plugin {
     static ENGINE: OnceLock<(Engine, Cache)> = OnceLock::new();
-    static PLUGINS: OnceLock<[(&str, Plugin); 2]> = OnceLock::new();
+    static PLUGINS: OnceLock<[(&str, Plugin); 4]> = OnceLock::new();
     let (engine, cache) = ENGINE.get_or_init(|| (Engine::new().expect("an engine"), Cache::none()));
     let load = |name| (name, Plugin::load(engine, cache, &built(name), name).expect("a good guest"));
-    let plugins = PLUGINS.get_or_init(|| ["process", "transform"].map(load));
+    let plugins = PLUGINS.get_or_init(|| ["process", "transform", "replay", "replay_transform"].map(load));
     plugins.iter().find(|(known, _)| *known == name).expect("a guest of this directory").1.clone()
 }
 
