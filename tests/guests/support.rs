@@ -10,7 +10,7 @@ use wasmill::plugin::{Cache, Engine, Instance, Limits, Place, Placed, Plugin, Pl
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::flow::Flow;
 use wasmill_core::operator::{Call, CallError, CallInfo, Entry, Operator, Origin, Outcome, Slots};
-use wasmill_core::port::{Store, StoreError, Write};
+use wasmill_core::port::{Found, Store, StoreError, Write};
 use wasmill_core::record::Timestamp;
 use wasmill_core::scope::{Limits as ScopeLimits, Scope};
 use wasmill_core::slots::Keys;
@@ -106,6 +106,11 @@ impl Store for Rows {
         Ok(self.0.get(row).cloned())
     }
 
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        rows.iter().for_each(|&row| visit(row, self.0.get(row).map(Vec::as_slice)));
+        Ok(())
+    }
+
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         let _ = self.0.range(from.to_vec()..).all(|(row, value)| visit(row, value));
         Ok(())
@@ -133,6 +138,10 @@ pub struct Lost;
 
 impl Store for Lost {
     fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Err(StoreError("the disk is gone".into()))
+    }
+
+    fn get_many(&self, _: &[&[u8]], _: &mut Found<'_>) -> Result<(), StoreError> {
         Err(StoreError("the disk is gone".into()))
     }
 

@@ -223,6 +223,12 @@ impl Blobs {
         }
     }
 
+    /// Drops all of them, and keeps their room.
+    pub fn clear(&mut self) {
+        self.spans.clear();
+        self.data.clear();
+    }
+
     /// The byte string at an index; `None` where it is absent or past the end.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let (offset, length) = (*self.spans.get(index * 2)?, *self.spans.get(index * 2 + 1)?);

@@ -66,10 +66,14 @@ impl Cache {
 
     /// Keeps a row that was read from the store.
     pub(crate) fn keep(&mut self, row: &[u8], value: Option<&[u8]>) -> Place {
+        Place::Young(self.young.keep(row, value))
+    }
+
+    /// Drops the longest unread rows when the young ones have filled their share. No place holds behind it.
+    pub(crate) fn make_room(&mut self) {
         if self.young.size() >= self.budget / SHARES {
             self.age();
         }
-        Place::Young(self.young.keep(row, value))
     }
 
     /// Bytes that it takes, about.

@@ -2,11 +2,19 @@
 
 use std::iter::Peekable;
 
-use crate::cache::{Cache, Lag};
+use crate::batch::Blobs;
+use crate::cache::{self, Cache, Lag};
 use crate::overlay::{Mark, Overlay};
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
-use crate::table::Access;
+use crate::table::{Access, Found};
+
+/// Where a row is in memory, until something is written.
+#[derive(Clone, Copy)]
+enum Place {
+    Overlay(Found),
+    Cache(cache::Place),
+}
 
 /// The rows of an operator on a task.
 #[derive(Debug)]
@@ -39,14 +47,56 @@ impl Layers {
 
     /// Reads a row.
     pub fn get(&mut self, row: &[u8]) -> Result<Option<&[u8]>, StoreError> {
-        if let Some(found) = self.overlay.find(row) {
-            return Ok(self.overlay.value(found));
-        }
-        let place = match self.cache.find(row) {
-            Some(place) => place,
-            None => self.cache.keep(row, self.store.get(row)?.as_deref()),
+        let place = if let Some(place) = self.find(row) {
+            place
+        } else {
+            let value = self.store.get(row)?;
+            self.cache.make_room();
+            Place::Cache(self.cache.keep(row, value.as_deref()))
         };
-        Ok(self.cache.value(place))
+        Ok(self.value(place))
+    }
+
+    /// Reads rows, and hands over their values in the order in which the rows are given. What is not in memory is read
+    /// from the store at once.
+    pub fn get_many(&mut self, rows: &Blobs, visit: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
+        let mut places = Vec::with_capacity(rows.len());
+        let mut missing = Vec::new();
+        for (row, index) in rows.iter().map(Option::unwrap_or_default).zip(0..) {
+            let place = self.find(row);
+            if place.is_none() {
+                missing.push((row, index));
+            }
+            places.push(place);
+        }
+        if missing.is_empty() {
+            places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
+            return Ok(());
+        }
+        missing.sort_unstable();
+        let (wanted, indexes): (Vec<_>, Vec<usize>) = missing.into_iter().unzip();
+        let mut indexes = indexes.into_iter();
+        self.store.get_many(&wanted, &mut |row, value| {
+            let place = Place::Cache(self.cache.keep(row, value));
+            if let Some(missed) = indexes.next().and_then(|index| places.get_mut(index)) {
+                *missed = Some(place);
+            }
+        })?;
+        places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
+        self.cache.make_room();
+        Ok(())
+    }
+
+    fn find(&mut self, row: &[u8]) -> Option<Place> {
+        let written = self.overlay.find(row).map(Place::Overlay);
+        written.or_else(|| self.cache.find(row).map(Place::Cache))
+    }
+
+    fn value(&self, place: Place) -> Option<&[u8]> {
+        match place {
+            Place::Overlay(found) => self.overlay.value(found),
+            Place::Cache(place) => self.cache.value(place),
+        }
     }
 
     /// Writes a row; no value deletes it.
@@ -171,6 +221,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::port;
 
     /// A store in memory.
     #[derive(Debug, Default)]
@@ -179,6 +230,12 @@ pub(crate) mod tests {
     impl Store for Map {
         fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
             Ok(self.0.get(row).cloned())
+        }
+
+        fn get_many(&self, rows: &[&[u8]], visit: &mut port::Found<'_>) -> Result<(), StoreError> {
+            assert!(rows.is_sorted());
+            rows.iter().for_each(|&row| visit(row, self.0.get(row).map(Vec::as_slice)));
+            Ok(())
         }
 
         fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
@@ -202,6 +259,7 @@ pub(crate) mod tests {
     enum Act {
         Put(Vec<u8>, Option<Vec<u8>>),
         Get(Vec<u8>),
+        GetMany(Vec<Vec<u8>>),
         Scan(Vec<u8>, usize),
         /// Writes that are taken back.
         Undo(Vec<(Vec<u8>, Option<Vec<u8>>)>),
@@ -222,6 +280,7 @@ pub(crate) mod tests {
         prop_oneof![
             4 => (row(), value()).prop_map(|(row, value)| Act::Put(row, value)),
             3 => row().prop_map(Act::Get),
+            3 => vec(row(), 0..9).prop_map(Act::GetMany),
             2 => (row(), 1_usize..9).prop_map(|(from, limit)| Act::Scan(from, limit)),
             1 => vec((row(), value()), 0..9).prop_map(Act::Undo),
             1 => Just(Act::Drop),
@@ -255,6 +314,12 @@ pub(crate) mod tests {
                         put(&mut now, row, value);
                     }
                     Act::Get(row) => prop_assert_eq!(layers.get(&row).unwrap(), now.get(&row).map(Vec::as_slice)),
+                    Act::GetMany(rows) => {
+                        let (mut wanted, mut found) = (Blobs::default(), Vec::new());
+                        rows.iter().for_each(|row| wanted.push(Some(row)));
+                        layers.get_many(&wanted, &mut |value| found.push(value.map(<[u8]>::to_vec))).unwrap();
+                        prop_assert_eq!(found, rows.iter().map(|row| now.get(row).cloned()).collect::<Vec<_>>());
+                    }
                     Act::Scan(from, limit) => {
                         let mut found = Vec::new();
                         layers.scan(&from, &mut |row, value| {

@@ -250,11 +250,17 @@ impl From<StoreError> for Fault {
 /// A row, which has a byte at least, and its new value; no value deletes it.
 pub type Write = (Vec<u8>, Option<Vec<u8>>);
 
+/// Takes a row that was looked for and its value, if it is there.
+pub type Found<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// The rows of one operator of one task, in order of their bytes. A cache of the changelog: it may lag behind, and may
 /// forget its latest batches, but each batch is all there or not at all, and none is there without those before it.
 pub trait Store: fmt::Debug {
     /// Reads a row.
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Reads rows, which are given in the order of their bytes, and hands over each with its value.
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError>;
 
     /// Hands over rows in order, from the first at or behind `from`, until `visit` says `false`.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;

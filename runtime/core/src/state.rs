@@ -45,6 +45,7 @@ pub struct State {
     /// Where rows and values are put together.
     row: Vec<u8>,
     value: Vec<u8>,
+    many: Blobs,
 }
 
 /// A moment to which a state can be taken back.
@@ -57,8 +58,8 @@ pub struct Mark {
 impl State {
     /// The state over a store's rows.
     pub fn new(store: Box<dyn Store>, states: Arc<[Kept]>) -> Self {
-        let (row, value) = (Vec::new(), Vec::new());
-        Self { rows: Layers::new(store), states, bounds: [UNKNOWN; 3], row, value }
+        let (row, value, many) = (Vec::new(), Vec::new(), Blobs::default());
+        Self { rows: Layers::new(store), states, bounds: [UNKNOWN; 3], row, value, many }
     }
 
     /// The declared states.
@@ -159,6 +160,29 @@ impl State {
         row::put_value(&mut self.row, kept.number, key, field);
         let stored = self.rows.get(&self.row)?;
         Ok(stored.and_then(|stored| live(kept, stored, watermark)))
+    }
+
+    /// The values of some states under some keys, as [`State::value`] reads each, key by key.
+    pub fn values<'k>(
+        &mut self,
+        states: &[u32],
+        keys: impl Iterator<Item = &'k [u8]>,
+        watermark: Timestamp,
+        visit: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Result<(), StoreError> {
+        let states: Vec<_> = states.iter().filter_map(|&state| self.states.get(state as usize)).collect();
+        self.many.clear();
+        for key in keys {
+            for kept in &states {
+                row::put_value(&mut self.row, kept.number, key, b"");
+                self.many.push(Some(&self.row));
+            }
+        }
+        let mut kept = states.iter().cycle();
+        self.rows.get_many(&self.many, &mut |stored| {
+            let kept = kept.next();
+            visit(stored.and_then(|stored| live(kept?, stored, watermark)));
+        })
     }
 
     /// Writes a value, its encoding byte first, or deletes it. `written` is where its time to live begins.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use wasmill_core::layers::scan_over;
-use wasmill_core::port::{Store, StoreError, Write};
+use wasmill_core::port::{Found, Store, StoreError, Write};
 
 /// The thread that writes the batches of a database's stores. When the last clone is dropped, all are written.
 #[derive(Clone)]
@@ -100,6 +100,29 @@ impl<S: Store + Clone + Send + 'static> Store for Behind<S> {
             Ok(found) => Ok(rows.get(found).and_then(|(_, value)| value.clone())),
             Err(_) => self.store.get(row),
         }
+    }
+
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        let flying = self.rows()?;
+        if flying.is_empty() {
+            return self.store.get_many(rows, visit);
+        }
+        let (mut on_their_way, mut missing) = (Vec::new(), Vec::new());
+        for &row in rows {
+            match flying.binary_search_by(|(there, _)| there.as_slice().cmp(row)) {
+                Ok(found) => on_their_way.extend(flying.get(found)),
+                Err(_) => missing.push(row),
+            }
+        }
+        let mut on_their_way = on_their_way.into_iter().peekable();
+        self.store.get_many(&missing, &mut |row, value| {
+            while let Some((before, value)) = on_their_way.next_if(|(there, _)| there.as_slice() < row) {
+                visit(before, value.as_deref());
+            }
+            visit(row, value);
+        })?;
+        on_their_way.for_each(|(row, value)| visit(row, value.as_deref()));
+        Ok(())
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {

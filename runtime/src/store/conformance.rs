@@ -115,6 +115,47 @@ fn rows_are_scanned_in_the_order_of_their_bytes() {
     });
 }
 
+/// Reads rows together, and says in what order they came and with what.
+fn read_many(store: &dyn Store, rows: &[&str]) -> String {
+    let rows: Vec<_> = rows.iter().map(|row| row.as_bytes()).collect();
+    let mut read = Vec::new();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    store
+        .get_many(&rows, &mut |row, value| {
+            read.push(format!("{}={}", text(row), value.map_or_else(|| "-".into(), text)));
+        })
+        .unwrap();
+    read.join(" ")
+}
+
+#[test]
+fn rows_are_read_together_in_the_order_in_which_they_are_given() {
+    on_each(|stores| {
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        assert_eq!(read_many(&*store, &["a", "b"]), "a=- b=-");
+        store.apply(&[put("b", "1"), put("d", ""), put("f", "2"), put("h", "3")]).unwrap();
+        store.sync().unwrap();
+        store.apply(&[put("c", "4"), delete("f"), put("h", "5")]).unwrap();
+        #[rustfmt::skip]
+        let table: [(&[&str], &str); 5] = [
+            (&[], ""),
+            (&["b"], "b=1"),
+            (&["a", "b", "bb", "c", "d", "e"], "a=- b=1 bb=- c=4 d= e=-"),
+            (&["f", "h", "i"], "f=- h=5 i=-"),
+            (&["c", "c", "d", "d"], "c=4 c=4 d= d="),
+        ];
+        for (rows, read) in table {
+            assert_eq!(read_many(&*store, rows), read);
+        }
+        store.sync().unwrap();
+        for (rows, read) in table {
+            assert_eq!(read_many(&*store, rows), read, "written");
+        }
+        store.clear().unwrap();
+        assert_eq!(read_many(&*store, &["b", "c"]), "b=- c=-");
+    });
+}
+
 #[test]
 fn stores_are_apart_and_open_again_with_their_rows() {
     on_each(|stores| {
@@ -177,11 +218,15 @@ fn workers_share_a_database() {
 fn what_is_on_its_way_is_read_like_what_is_there() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        for round in 0..200 {
+        for round in 0_i32..200 {
             let new = format!("{round:03}");
             store.apply(&[put(&new, "new"), put("same", &new), delete(&format!("{:03}", round - 2))]).unwrap();
             assert_eq!(store.get(new.as_bytes()).unwrap(), Some(b"new".to_vec()));
             assert_eq!(store.get(b"same").unwrap(), Some(new.clone().into_bytes()));
+            let two_before = format!("{:03}", round - 2);
+            let many: &[&str] = if round > 1 { &[&two_before, &new, "same"] } else { &[&new, "same"] };
+            let gone = if round > 1 { format!("{two_before}=- ") } else { String::new() };
+            assert_eq!(read_many(&*store, many), format!("{gone}{new}=new same={new}"));
             let there: Vec<_> = (0.max(round - 1)..=round).map(|row| format!("{row:03}")).collect();
             assert_eq!(names(&*store, "", 9), format!("{} same", there.join(" ")));
             assert_eq!(names(&*store, "", 1), there[0]);

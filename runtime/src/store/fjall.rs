@@ -15,7 +15,7 @@ use ::fjall::{Keyspace, KeyspaceCreateOptions, PersistMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use wasmill_core::port::{self, ChangelogId, StoreError, Write};
+use wasmill_core::port::{self, ChangelogId, Found, StoreError, Write};
 use wasmill_core::record::TaskId;
 
 use super::behind::Writer;
@@ -117,6 +117,15 @@ impl port::Store for Store {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.disk.directory.call("read a row", || self.keyspace.get(row))?;
         Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        self.disk.directory.call("read rows", || {
+            for &row in rows {
+                visit(row, self.keyspace.get(row)?.as_deref());
+            }
+            ::fjall::Result::Ok(())
+        })
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {

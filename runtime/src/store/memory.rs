@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wasmill_core::port::{self, ChangelogId, StoreError, Write};
+use wasmill_core::port::{self, ChangelogId, Found, StoreError, Write};
 use wasmill_core::record::TaskId;
 
 use crate::topology::Topology;
@@ -42,6 +42,12 @@ struct Store(Rows);
 impl port::Store for Store {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(lock(&self.0).get(row).cloned())
+    }
+
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        let there = lock(&self.0);
+        rows.iter().for_each(|&row| visit(row, there.get(row).map(Vec::as_slice)));
+        Ok(())
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {

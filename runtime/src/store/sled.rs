@@ -21,7 +21,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use wasmill_core::port::{self, ChangelogId, StoreError, Write};
+use wasmill_core::port::{self, ChangelogId, Found, StoreError, Write};
 use wasmill_core::record::TaskId;
 
 use super::behind::Writer;
@@ -238,6 +238,15 @@ impl port::Store for Store {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let value = self.disk.call("read a row", || self.tree.get(row))?;
         Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        self.disk.call("read rows", || {
+            for &row in rows {
+                visit(row, self.tree.get(row)?.as_deref());
+            }
+            Ok(())
+        })
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {

@@ -325,12 +325,10 @@ fn prefetch(
 ) -> Result<(Keys, Slots), Stop> {
     let keys = Keys::of(&given.records);
     let mut values = Blobs::default();
-    for slot in keys.slots() {
-        let key = given.records.get(slot.first as usize).and_then(|record| record.key).unwrap_or_default();
-        for index in operator.declaration().prefetched() {
-            values.push(state.value(index as usize, key, b"", watermark)?);
-        }
-    }
+    let states: Vec<_> = operator.declaration().prefetched().collect();
+    let key = |first: u32| given.records.get(first as usize).and_then(|record| record.key).unwrap_or_default();
+    let distinct = keys.slots().iter().map(|slot| key(slot.first));
+    state.values(&states, distinct, watermark, &mut |value| values.push(value))?;
     let slots = Slots { slot_of: keys.slot_of().to_vec(), values };
     Ok((keys, slots))
 }

@@ -120,7 +120,7 @@ fn no_single_fault_shows() {
         }
     }
     let ports = [
-        "apply", "assign", "begin", "change", "commit", "end", "flush", "get", "identity", "open", "owner", "poll",
+        "apply", "assign", "begin", "change", "commit", "end", "flush", "get", "get_many", "identity", "open", "owner", "poll",
         "row", "rows", "scan", "send", "start", "tell",
     ];
     assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmill_core::batch::Batch;
 use wasmill_core::port::{
-    Changelog, ChangelogId, Control, Fault, Fetched, Lease, Polled, Position, Sealed, Sink, Source, Store, StoreError,
+    Changelog, ChangelogId, Control, Fault, Fetched, Found, Lease, Polled, Position, Sealed, Sink, Source, Store, StoreError,
     Stores, Target, Tasks, Visit, Write, Written,
 };
 use wasmill_core::record::{Offset, Partition, TaskId};
@@ -360,6 +360,16 @@ impl Store for Disk {
         stored(&self.world, "get", |world| {
             world.disks[self.node].stores.get(&self.at).and_then(|store| store.rows.get(row).cloned())
         })
+    }
+
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        assert!(rows.is_sorted(), "the rows of a batch are given in order");
+        let found: Vec<_> = stored(&self.world, "get_many", |world| {
+            let store = world.disks[self.node].stores.get(&self.at);
+            rows.iter().map(|&row| store.and_then(|store| store.rows.get(row).cloned())).collect()
+        })?;
+        rows.iter().zip(found).for_each(|(row, value)| visit(row, value.as_deref()));
+        Ok(())
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
