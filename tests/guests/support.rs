@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use wasmill::plugin::{Cache, Engine, Instance, Limits, Place, Placed, Plugin, PluginError};
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::flow::Flow;
 use wasmill_core::operator::{Call, CallError, CallInfo, Entry, Operator, Origin, Outcome, Slots};
-use wasmill_core::port::{Found, Store, StoreError, Write};
+use wasmill_core::port::{Found, Store, StoreError};
 use wasmill_core::record::Timestamp;
 use wasmill_core::scope::{Limits as ScopeLimits, Scope};
 use wasmill_core::slots::Keys;
 use wasmill_core::state::{Kept, State};
+use wasmill_core::writes::Writes;
 
 /// A guest of this directory, built once for all tests.
 pub fn built(name: &str) -> Vec<u8> {
@@ -116,10 +117,10 @@ impl Store for Rows {
         Ok(())
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        for (row, value) in writes {
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+        for (row, value) in writes.iter() {
             match value {
-                Some(value) => self.0.insert(row.clone(), value.clone()),
+                Some(value) => self.0.insert(row.to_vec(), value.to_vec()),
                 None => self.0.remove(row),
             };
         }
@@ -149,7 +150,7 @@ impl Store for Lost {
         Err(StoreError("the disk is gone".into()))
     }
 
-    fn apply(&mut self, _: &[Write]) -> Result<(), StoreError> {
+    fn apply(&mut self, _: Arc<Writes>) -> Result<(), StoreError> {
         Err(StoreError("the disk is gone".into()))
     }
 

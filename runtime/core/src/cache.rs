@@ -5,10 +5,13 @@
 //! unread first, when they take too much room: those read lately are young, and the old ones go when the young have
 //! filled their share.
 
+use std::sync::Arc;
+
 use crate::overlay::Overlay;
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
 use crate::table::{Found, Table};
+use crate::writes::Writes;
 
 /// Shares of the budget that dirty, young and old rows have, each one of so many.
 const SHARES: usize = 3;
@@ -102,6 +105,12 @@ impl Cache {
         self.dirty.range(from)
     }
 
+    /// Forgets the rows that the store has as well.
+    pub(crate) fn forget(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
     /// Whether it is time to write behind.
     pub(crate) fn is_due(&self, lag: Lag, now: Timestamp) -> bool {
         let Some(since) = self.since else { return false };
@@ -115,18 +124,15 @@ impl Cache {
         if self.since.is_none() {
             return Ok(());
         }
-        let rows = self.dirty.iter();
-        let mut writes: Vec<Write> = rows.map(|(row, value, _)| (row.to_vec(), value.map(<[u8]>::to_vec))).collect();
-        writes.append(&mut self.last);
-        writes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        store.apply(&writes)?;
+        let rows = self.dirty.iter().map(|(row, value, _)| (row, value));
+        let last = self.last.iter().map(|(row, value)| (row.as_slice(), value.as_deref()));
+        store.apply(Arc::new(Writes::of(rows.chain(last))))?;
         (self.changes, self.since) = (0, None);
         self.dirty.forget_order();
         self.age();
         std::mem::swap(&mut self.dirty, &mut self.young);
         if self.budget == 0 {
-            self.young.clear();
-            self.old.clear();
+            self.forget();
         }
         Ok(())
     }

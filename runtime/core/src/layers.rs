@@ -1,6 +1,7 @@
 //! A row is where it was written last: in the open epoch, in the cache of committed rows, in the store.
 
 use std::iter::Peekable;
+use std::sync::Arc;
 
 use crate::batch::Blobs;
 use crate::cache::{self, Cache, Lag};
@@ -8,6 +9,7 @@ use crate::overlay::{Mark, Overlay};
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
 use crate::table::{Access, Found};
+use crate::writes::{Pair, Writes};
 
 /// Where a row is in memory, until something is written.
 #[derive(Clone, Copy)]
@@ -145,24 +147,27 @@ impl Layers {
         self.cache.flush(self.store.as_mut())
     }
 
+    /// Hands what the open epoch wrote to the store as it is, and `last` with it: rows that come from a changelog. `anew`:
+    /// the store was emptied for it.
+    pub fn load(&mut self, last: &[Write], anew: bool) -> Result<(), StoreError> {
+        let rows = self.overlay.iter().map(|(row, value, _)| (row, value));
+        let last = last.iter().map(|(row, value)| (row.as_slice(), value.as_deref()));
+        let writes = Arc::new(Writes::of(rows.chain(last)));
+        self.overlay.clear();
+        self.cache.forget();
+        if anew { self.store.restore(writes) } else { self.store.apply(writes) }
+    }
+
     /// Waits until a restart of the process finds what was written behind.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.store.sync()
     }
-
-    /// Drops all rows that are committed; they are to be read anew from the changelog.
-    pub fn wipe(&mut self) -> Result<(), StoreError> {
-        self.cache = Cache::default();
-        self.store.clear()
-    }
 }
-
-type Row<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Hands over the rows of a store as others change them, which come in order, from the first at or behind `from`, until
 /// `visit` says `false`.
 pub fn scan_over<'a>(
-    changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    changes: impl Iterator<Item = Pair<'a>>,
     store: &dyn Store,
     from: &[u8],
     visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
@@ -194,17 +199,17 @@ pub fn scan_over<'a>(
 
 /// Rows of two layers in order; of one that both have, that of the upper.
 fn merge<'a>(
-    upper: impl Iterator<Item = Row<'a>>,
-    lower: impl Iterator<Item = Row<'a>>,
-) -> impl Iterator<Item = Row<'a>> {
+    upper: impl Iterator<Item = Pair<'a>>,
+    lower: impl Iterator<Item = Pair<'a>>,
+) -> impl Iterator<Item = Pair<'a>> {
     let (mut upper, mut lower) = (upper.peekable(), lower.peekable());
     std::iter::from_fn(move || next(&mut upper, &mut lower))
 }
 
 fn next<'a>(
-    upper: &mut Peekable<impl Iterator<Item = Row<'a>>>,
-    lower: &mut Peekable<impl Iterator<Item = Row<'a>>>,
-) -> Option<Row<'a>> {
+    upper: &mut Peekable<impl Iterator<Item = Pair<'a>>>,
+    lower: &mut Peekable<impl Iterator<Item = Pair<'a>>>,
+) -> Option<Pair<'a>> {
     let Some(&(first, _)) = upper.peek() else { return lower.next() };
     match lower.next_if(|&(row, _)| row <= first) {
         Some((row, value)) if row < first => Some((row, value)),
@@ -244,8 +249,8 @@ pub(crate) mod tests {
             Ok(())
         }
 
-        fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-            writes.iter().for_each(|(row, value)| put(&mut self.0, row.clone(), value.clone()));
+        fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+            writes.iter().for_each(|(row, value)| put(&mut self.0, row.to_vec(), value.map(<[u8]>::to_vec)));
             Ok(())
         }
 

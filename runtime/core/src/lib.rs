@@ -22,3 +22,4 @@ pub mod task;
 pub mod varint;
 pub mod watermark;
 pub mod worker;
+pub mod writes;

@@ -4,6 +4,7 @@
 //! implement them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use crate::batch::Batch;
 use crate::record::{Offset, Partition, TaskId, Timestamp};
 use crate::task::row::TaskRow;
+use crate::writes::Writes;
 
 /// A failure of a port, sorted by what the worker must do about it.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
@@ -265,8 +267,13 @@ pub trait Store: fmt::Debug {
     /// Hands over rows in order, from the first at or behind `from`, until `visit` says `false`.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
 
-    /// Writes rows, all or none; they are read from then on. Of writes to one row the last counts.
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+    /// Writes rows, all or none; they are read from then on.
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError>;
+
+    /// The same for many rows of a store that was emptied and is filled again.
+    fn restore(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+        self.apply(writes)
+    }
 
     /// Waits until a restart of the process finds what was written.
     fn sync(&mut self) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use crate::task::row::TaskRow;
 use crate::task::{Task, number_states};
 
 /// Bytes of a changelog's rows that go to the store in one sorted batch.
-const BATCH: usize = 16 << 20;
+const BATCH: usize = 64 << 20;
 
 /// The world, as recovery needs it.
 pub(crate) struct World<'a> {
@@ -59,12 +59,14 @@ impl From<Contradiction> for Fault {
 }
 
 /// What was restored of a task.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Restored {
     /// Rows read from changelogs.
     pub rows: u64,
     /// Stores that were emptied first.
     pub wiped: u32,
+    /// What failed of a store that was emptied for it.
+    pub broken: Option<String>,
 }
 
 /// Which row a task has, and under what right.
@@ -131,13 +133,15 @@ fn first_row(world: &mut World<'_>, stages: &[Arc<Stage>], id: TaskId, own: &str
     Ok(TaskRow { owner: own.to_owned(), care: Care::first(), next, ..TaskRow::default() })
 }
 
-/// Builds a claimed task: its rows as the changelogs have them, its memory of the committed epoch.
+/// Builds a claimed task: its rows as the changelogs have them, its memory of the committed epoch. `wipe`: whatever its
+/// stores hold is dropped.
 pub(crate) fn restore(
     world: &mut World<'_>,
     stage: &Arc<Stage>,
     operators: &[Box<dyn Operator>],
     claimed: Claimed,
     revision: u64,
+    wipe: bool,
     now: Timestamp,
 ) -> Result<(Task, Restored), Fault> {
     let Claimed { id, lease, row } = claimed;
@@ -152,7 +156,7 @@ pub(crate) fn restore(
     let (mut stores, mut behind) = (Vec::new(), Vec::new());
     for (node, changelog) in stage.changelogs() {
         let operator = &stage.nodes[node].operator;
-        let mut restore = Restore { world, id, changelog, row: &row, restored: &mut restored };
+        let mut restore = Restore { world, id, changelog, row: &row, wipe, restored: &mut restored };
         let (rows, local, meta) = restore.run(operator)?;
         behind.extend(local.map(|local| (node, local)));
         if stage.home().is_some_and(|(home, _)| home == node) {
@@ -184,6 +188,8 @@ pub(crate) fn restore(
             state.flush()?;
         }
     }
+    // The first reads, so that a store that opens well and cannot be read is found out here.
+    task.next_tick()?;
     Ok((task, restored))
 }
 
@@ -208,6 +214,7 @@ struct Restore<'a, 'w> {
     id: TaskId,
     changelog: ChangelogId,
     row: &'a TaskRow,
+    wipe: bool,
     restored: &'a mut Restored,
 }
 
@@ -216,11 +223,7 @@ type Opened = (Box<dyn Store>, Option<Local>, Option<(Epoch, Memory)>);
 
 impl Restore<'_, '_> {
     fn run(&mut self, operator: &str) -> Result<Opened, Fault> {
-        let (store, behind) = match self.attempt(false) {
-            // What is broken is emptied and read anew; the second time it is the disk.
-            Err(Fault::Store(_)) => self.attempt(true)?,
-            other => other?,
-        };
+        let (store, behind) = self.rows()?;
         let meta = match store.get(&META)? {
             Some(meta) => Some(Memory::decode(&meta).ok_or(Contradiction::Unreadable { task: self.id })?),
             None => None,
@@ -236,12 +239,12 @@ impl Restore<'_, '_> {
         Ok((store, behind, meta))
     }
 
-    fn attempt(&mut self, wipe: bool) -> Result<(Box<dyn Store>, Option<Local>), Fault> {
+    fn rows(&mut self) -> Result<(Box<dyn Store>, Option<Local>), Fault> {
         let mut store = self.world.stores.open(self.id, self.changelog)?;
         let partition = self.id.partition;
         let identity = self.world.changelog.identity(self.changelog)?;
         let end = self.world.changelog.end(self.changelog, partition)?;
-        let stored = if wipe { None } else { store.get(&Local::ROW)? };
+        let stored = if self.wipe { None } else { store.get(&Local::ROW)? };
         let local = stored.as_deref().and_then(Local::decode);
         let valid = local
             .filter(|local| local.identity == identity && local.next <= end && local.epoch <= Some(self.row.epoch));
@@ -249,7 +252,7 @@ impl Restore<'_, '_> {
             Some(local) if self.is_current(&local, end) => return Ok((store, None)),
             Some(local) => local.next,
             None => {
-                self.restored.wiped += u32::from(wipe || stored.is_some());
+                self.restored.wiped += u32::from(self.wipe || stored.is_some());
                 store.clear()?;
                 Offset(0)
             }
@@ -272,6 +275,7 @@ impl Restore<'_, '_> {
         end: Offset,
     ) -> Result<(Box<dyn Store>, Option<Local>), Fault> {
         let mut state = State::new(store, Arc::new([]));
+        let anew = from == Offset(0);
         let mut rows = 0;
         let mut failed = None;
         let local = |next: Offset, epoch: Option<Epoch>| Local { identity: identity.to_owned(), next, epoch };
@@ -286,8 +290,7 @@ impl Restore<'_, '_> {
                 if state.overlay().bytes() < BATCH {
                     return Ok(());
                 }
-                state.apply(unfinished(offset.next()), Timestamp::NONE);
-                state.flush()
+                state.load(&unfinished(offset.next()), anew)
             });
             failed = derived.err();
         };
@@ -296,8 +299,7 @@ impl Restore<'_, '_> {
             return Err(error.into());
         }
         self.restored.rows += rows;
-        state.apply(unfinished(next), Timestamp::NONE);
-        state.flush()?;
+        state.load(&unfinished(next), anew)?;
         Ok((state.into_store(), Some(local(next, Some(self.row.epoch)))))
     }
 }

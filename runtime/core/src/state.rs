@@ -119,14 +119,14 @@ impl State {
         self.rows.flush()
     }
 
+    /// Hands what was derived from a changelog to the store, and `last` with it. `anew`: the store was emptied for it.
+    pub fn load(&mut self, last: &[Write], anew: bool) -> Result<(), StoreError> {
+        self.rows.load(last, anew)
+    }
+
     /// Waits until a restart of the process finds what was written behind.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         self.rows.sync()
-    }
-
-    /// Drops all rows; they are to be read anew from the changelog.
-    pub fn wipe(&mut self) -> Result<(), StoreError> {
-        self.rows.wipe()
     }
 
     /// Writes a row as a changelog has it; no value deletes it. With a timer its place in the index is written.

@@ -193,14 +193,6 @@ impl Task {
         self.states.iter_mut().enumerate().filter_map(|(node, state)| Some((node, state.as_deref_mut()?)))
     }
 
-    /// Empties the stores, of which one failed: they are read anew from the changelogs.
-    pub(crate) fn distrust(&mut self) {
-        for (_, state) in self.states() {
-            // A store that cannot even be emptied is found out when it is opened.
-            let _ = state.wipe();
-        }
-    }
-
     /// Takes records that were polled.
     pub fn accept(&mut self, fetched: Fetched, now: Timestamp) {
         let input = fetched.input as usize;
@@ -412,9 +404,14 @@ impl Task {
         self.positions()
     }
 
-    /// What it learnt about failing records, to be kept when the task is built anew.
-    pub(crate) fn keep_verdicts_of(&mut self, other: &mut Self) {
-        self.trial = std::mem::take(&mut other.trial);
+    /// Closes its stores. What it learnt about failing records is left, for when the task is built anew.
+    pub(crate) fn into_verdicts(self) -> Trial {
+        self.trial
+    }
+
+    /// Takes over what was learnt about failing records before the task was built anew.
+    pub(crate) fn keep_verdicts(&mut self, verdicts: Trial) {
+        self.trial = verdicts;
         self.trial.aborted();
     }
 

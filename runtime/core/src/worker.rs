@@ -8,6 +8,7 @@
 
 mod epoch;
 mod event;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,12 +18,13 @@ use crate::commit::{Guarantee, Open, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Polled, Sealed, Sink, Source, Stores, Tasks};
 use crate::record::{Offset, TaskId, Timestamp};
-use crate::recovery::{self, World};
+use crate::recovery::{self, Restored, World};
 use crate::stage::Stage;
 use crate::state::State;
 use crate::task::care::Care;
 use crate::task::row::TaskRow;
 use crate::task::{Task, Turned};
+use crate::worker::suspects::Suspects;
 
 pub use self::event::Event;
 
@@ -61,6 +63,7 @@ pub struct Worker {
     records: BTreeMap<u16, u64>,
     terms: Terms,
     aborts: u32,
+    suspects: Suspects,
     /// Whether what an earlier process may have left open is decided.
     clean: bool,
     events: Vec<Event>,
@@ -80,6 +83,7 @@ impl Worker {
             records: BTreeMap::new(),
             terms,
             aborts: 0,
+            suspects: Suspects::default(),
             clean: false,
             events: Vec::new(),
         }
@@ -120,7 +124,9 @@ impl Worker {
             changelog: changelog.as_mut(),
             stores: stores.as_mut(),
         };
-        let mut before: BTreeMap<_, _> = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?))).collect();
+        let removed = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?)));
+        // Nothing of a task may be open when its stores are.
+        let mut before: BTreeMap<_, _> = removed.map(|(id, task)| (id, task.into_verdicts())).collect();
         let claimed = recovery::claim(&mut world, &self.stages, &self.terms, ids, &self.held)?;
         self.held.extend(claimed.iter().map(|claimed| (claimed.id(), true)));
         for claimed in claimed {
@@ -130,10 +136,20 @@ impl Worker {
             else {
                 return Err(Fault::Fatal(format!("task {id} is of a stage that this pipeline does not have")));
             };
-            let (mut task, restored) =
-                recovery::restore(&mut world, stage, operators, claimed, self.terms.revision, now)?;
-            if let Some(before) = before.get_mut(&id) {
-                task.keep_verdicts_of(before);
+            let mut restore =
+                |wipe| recovery::restore(&mut world, stage, operators, claimed.clone(), self.terms.revision, wipe, now);
+            let first = restore(self.suspects.distrusts(id));
+            let (mut task, restored) = match self.suspects.check(id, first) {
+                // What is broken is emptied and read anew; the second time it is the disk.
+                Err(Fault::Store(reason)) if self.suspects.distrusts(id) => {
+                    let (task, restored) = self.suspects.check(id, restore(true))?;
+                    (task, Restored { broken: Some(reason), ..restored })
+                }
+                other => other?,
+            };
+            self.suspects.acquit(id);
+            if let Some(verdicts) = before.remove(&id) {
+                task.keep_verdicts(verdicts);
             }
             world.source.assign(id, &task.positions())?;
             self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored, care: *task.care() });
@@ -169,11 +185,7 @@ impl Worker {
         for step in [State::flush, State::sync] {
             for id in ids {
                 let Some(task) = self.tasks.get_mut(id) else { continue };
-                let written = task.states().try_for_each(|(_, state)| step(state));
-                if let Err(error) = written {
-                    task.distrust();
-                    return Err(error.into());
-                }
+                self.suspects.check(*id, task.states().try_for_each(|(_, state)| step(state)))?;
             }
         }
         Ok(())
@@ -254,7 +266,8 @@ impl Worker {
     fn wait(&mut self, now: Timestamp, longest: Duration) -> Result<Duration, Fault> {
         let mut due = self.open.map(|open| open.due_at(&self.terms.bounds));
         for task in self.tasks.values_mut() {
-            due = due.into_iter().chain(task.next_tick()?).min();
+            let tick = self.suspects.check(task.id(), task.next_tick())?;
+            due = due.into_iter().chain(tick).min();
         }
         let left = due.map(|due| Duration::from_millis(due.0.saturating_sub(now.0).max(0) as u64));
         Ok(left.map_or(longest, |left| left.min(longest)))
@@ -262,7 +275,7 @@ impl Worker {
 
     fn tick(&mut self, id: TaskId, now: Timestamp) -> Result<bool, Fault> {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(false) };
-        let due = task.tick(now)?;
+        let due = self.suspects.check(id, task.tick(now))?;
         if due {
             self.turn(id, now)?;
         }
@@ -307,11 +320,7 @@ impl Worker {
             sink.begin()?;
             sink.commit(&[Sealed { task: id, lease, row }]).map(drop)
         };
-        let turned = task.turn(operators, now, &mut announce);
-        if matches!(turned, Err(Fault::Store(_))) {
-            task.distrust();
-        }
-        match turned? {
+        match self.suspects.check(id, task.turn(operators, now, &mut announce))? {
             Turned::Done(effects) => {
                 let records = task.records() - before;
                 self.begin(now)?;
@@ -333,7 +342,8 @@ impl Worker {
                 Fault::Fatal(_) => return Err(fault),
                 Fault::Abort(reason) | Fault::Unknown(reason) | Fault::Store(reason) => reason.clone(),
             };
-            self.aborts += 1;
+            // A store that fails for the first time is none of those that no attempt helps.
+            self.aborts += u32::from(!(self.suspects.take_fresh() && matches!(fault, Fault::Store(_))));
             if self.aborts > MAX_ABORTS {
                 return Err(Fault::Fatal(format!(
                     "{MAX_ABORTS} epochs in a row were lost, the last because of: {reason}"

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use wasmill_core::layers::scan_over;
-use wasmill_core::port::{Found, Store, StoreError, Write};
+use wasmill_core::port::{Found, Store, StoreError};
+use wasmill_core::writes::Writes;
 
 /// The thread that writes the batches of a database's stores. When the last clone is dropped, all are written.
 #[derive(Clone)]
@@ -50,9 +51,9 @@ pub(super) struct Behind<S> {
     flight: Option<Flight>,
 }
 
-/// A batch on its way, in order of its rows.
+/// A batch on its way.
 struct Flight {
-    writes: Arc<[Write]>,
+    writes: Arc<Writes>,
     landed: Arc<OnceLock<Result<(), StoreError>>>,
 }
 
@@ -65,24 +66,41 @@ where
     }
 }
 
-impl Flight {
-    /// The rows that are not known to be written; none if they are.
-    fn rows(&self) -> Result<&[Write], StoreError> {
-        match self.landed.get() {
-            None => Ok(&self.writes),
-            Some(Ok(())) => Ok(&[]),
-            Some(Err(error)) => Err(error.clone()),
-        }
-    }
-}
-
 impl<S> Behind<S> {
-    fn rows(&self) -> Result<&[Write], StoreError> {
-        self.flight.as_ref().map_or(Ok(&[]), Flight::rows)
+    /// The batch, unless it is known to be written.
+    fn flying(&self) -> Result<Option<&Writes>, StoreError> {
+        let Some(Flight { writes, landed }) = &self.flight else { return Ok(None) };
+        match landed.get() {
+            None => Ok(Some(writes)),
+            Some(landed) => landed.clone().map(|()| None),
+        }
     }
 
     fn land(&mut self) -> Result<(), StoreError> {
         self.flight.take().map_or(Ok(()), |flight| flight.landed.wait().clone())
+    }
+}
+
+impl<S: Store + Clone + Send + 'static> Behind<S> {
+    /// Sends a batch on its way, when the one before has landed.
+    fn send(
+        &mut self,
+        writes: Arc<Writes>,
+        write: fn(&mut S, Arc<Writes>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.land()?;
+        let flight = Flight { writes: Arc::clone(&writes), landed: Arc::default() };
+        let (mut store, landed) = (self.store.clone(), Arc::clone(&flight.landed));
+        let job = Box::new(move || {
+            // Nobody else lands it.
+            let _ = landed.set(write(&mut store, writes));
+        });
+        let sent = self.writer.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if !sent {
+            return Err(StoreError("write rows behind: the store's writer has ended".into()));
+        }
+        self.flight = Some(flight);
+        Ok(())
     }
 }
 
@@ -95,65 +113,45 @@ impl<S> Drop for Behind<S> {
 
 impl<S: Store + Clone + Send + 'static> Store for Behind<S> {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let rows = self.rows()?;
-        match rows.binary_search_by(|(there, _)| there.as_slice().cmp(row)) {
-            Ok(found) => Ok(rows.get(found).and_then(|(_, value)| value.clone())),
-            Err(_) => self.store.get(row),
+        match self.flying()?.and_then(|writes| writes.get(row)) {
+            Some((_, value)) => Ok(value.map(<[u8]>::to_vec)),
+            None => self.store.get(row),
         }
     }
 
     fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
-        let flying = self.rows()?;
-        if flying.is_empty() {
-            return self.store.get_many(rows, visit);
-        }
+        let Some(writes) = self.flying()? else { return self.store.get_many(rows, visit) };
         let (mut on_their_way, mut missing) = (Vec::new(), Vec::new());
         for &row in rows {
-            match flying.binary_search_by(|(there, _)| there.as_slice().cmp(row)) {
-                Ok(found) => on_their_way.extend(flying.get(found)),
-                Err(_) => missing.push(row),
+            match writes.get(row) {
+                Some(found) => on_their_way.push(found),
+                None => missing.push(row),
             }
         }
         let mut on_their_way = on_their_way.into_iter().peekable();
         self.store.get_many(&missing, &mut |row, value| {
-            while let Some((before, value)) = on_their_way.next_if(|(there, _)| there.as_slice() < row) {
-                visit(before, value.as_deref());
+            while let Some((before, value)) = on_their_way.next_if(|(there, _)| *there < row) {
+                visit(before, value);
             }
             visit(row, value);
         })?;
-        on_their_way.for_each(|(row, value)| visit(row, value.as_deref()));
+        on_their_way.for_each(|(row, value)| visit(row, value));
         Ok(())
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        let rows = self.rows()?;
-        let first = rows.partition_point(|(row, _)| row.as_slice() < from);
-        let on_their_way = rows.get(first..).unwrap_or_default().iter();
-        let on_their_way = on_their_way.map(|(row, value)| (row.as_slice(), value.as_deref()));
-        scan_over(on_their_way, &self.store, from, visit)
+        match self.flying()? {
+            Some(writes) => scan_over(writes.range(from), &self.store, from, visit),
+            None => self.store.scan(from, visit),
+        }
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        self.land()?;
-        let mut last: Vec<Write> = writes.to_vec();
-        last.sort_by(|(a, _), (b, _)| a.cmp(b));
-        // Of writes to one row the last counts.
-        last.reverse();
-        last.dedup_by(|(a, _), (b, _)| a == b);
-        last.reverse();
-        let (writes, landed) = (Arc::from(last), Arc::new(OnceLock::new()));
-        let (mut store, flight) =
-            (self.store.clone(), Flight { writes: Arc::clone(&writes), landed: Arc::clone(&landed) });
-        let job = Box::new(move || {
-            // Nobody else lands it.
-            let _ = landed.set(store.apply(&writes));
-        });
-        let sent = self.writer.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        if !sent {
-            return Err(StoreError("write rows behind: the store's writer has ended".into()));
-        }
-        self.flight = Some(flight);
-        Ok(())
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+        self.send(writes, S::apply)
+    }
+
+    fn restore(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+        self.send(writes, S::restore)
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use std::{fs, thread};
 
 use wasmill_core::port::{ChangelogId, Store, StoreError, Stores, Write};
 use wasmill_core::record::{Partition, TaskId};
+use wasmill_core::writes::Writes;
 
 use super::{fjall, memory, sled};
 use crate::topology::Topology;
@@ -57,6 +58,14 @@ fn delete(row: &str) -> Write {
     (row.into(), None)
 }
 
+fn batch(writes: &[Write]) -> Arc<Writes> {
+    Arc::new(Writes::of(writes.iter().map(|(row, value)| (row.as_slice(), value.as_deref()))))
+}
+
+fn write(store: &mut dyn Store, writes: &[Write]) -> Result<(), StoreError> {
+    store.apply(batch(writes))
+}
+
 fn rows(store: &dyn Store, from: &str, most: usize) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -78,10 +87,10 @@ fn a_row_is_read_as_it_was_written() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
         assert_eq!(store.get(b"a").unwrap(), None);
-        store.apply(&[put("a", "1"), put("b", ""), delete("never there")]).unwrap();
+        write(&mut *store, &[put("a", "1"), put("b", ""), delete("never there")]).unwrap();
         assert_eq!(store.get(b"a").unwrap(), Some(b"1".to_vec()));
         assert_eq!(store.get(b"b").unwrap(), Some(Vec::new()));
-        store.apply(&[put("a", "2"), delete("b")]).unwrap();
+        write(&mut *store, &[put("a", "2"), delete("b")]).unwrap();
         assert_eq!(store.get(b"a").unwrap(), Some(b"2".to_vec()));
         assert_eq!(store.get(b"b").unwrap(), None);
     });
@@ -91,7 +100,8 @@ fn a_row_is_read_as_it_was_written() {
 fn the_last_write_of_a_row_in_a_batch_counts() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        store.apply(&[put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")]).unwrap();
+        write(&mut *store, &[put("a", "1"), delete("a"), put("b", "1"), put("b", "2"), delete("b"), put("b", "3")])
+            .unwrap();
         assert_eq!(rows(&*store, "", 9), [("b".into(), "3".into())]);
     });
 }
@@ -100,7 +110,7 @@ fn the_last_write_of_a_row_in_a_batch_counts() {
 fn rows_are_scanned_in_the_order_of_their_bytes() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        store.apply(&[put("b", ""), put("aa", ""), put("a", ""), put("c", "")]).unwrap();
+        write(&mut *store, &[put("b", ""), put("aa", ""), put("a", ""), put("c", "")]).unwrap();
         #[rustfmt::skip]
         let table = [
             ("",  9, "a aa b c"),
@@ -133,9 +143,9 @@ fn rows_are_read_together_in_the_order_in_which_they_are_given() {
     on_each(|stores| {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
         assert_eq!(read_many(&*store, &["a", "b"]), "a=- b=-");
-        store.apply(&[put("b", "1"), put("d", ""), put("f", "2"), put("h", "3")]).unwrap();
+        write(&mut *store, &[put("b", "1"), put("d", ""), put("f", "2"), put("h", "3")]).unwrap();
         store.sync().unwrap();
-        store.apply(&[put("c", "4"), delete("f"), put("h", "5")]).unwrap();
+        write(&mut *store, &[put("c", "4"), delete("f"), put("h", "5")]).unwrap();
         #[rustfmt::skip]
         let table: [(&[&str], &str); 5] = [
             (&[], ""),
@@ -161,7 +171,7 @@ fn stores_are_apart_and_open_again_with_their_rows() {
     on_each(|stores| {
         for (partition, changelog) in [(0, 0), (1, 0), (0, 1)] {
             let mut store = stores.open(task(partition), ChangelogId(changelog)).unwrap();
-            store.apply(&[put("at", &format!("{partition} {changelog}"))]).unwrap();
+            write(&mut *store, &[put("at", &format!("{partition} {changelog}"))]).unwrap();
         }
         for (partition, changelog) in [(0, 0), (1, 0), (0, 1)] {
             let store = stores.open(task(partition), ChangelogId(changelog)).unwrap();
@@ -175,19 +185,20 @@ fn stores_are_apart_and_open_again_with_their_rows() {
 fn a_cleared_store_is_empty_and_can_be_filled_again() {
     on_each(|stores| {
         let mut other = stores.open(task(1), ChangelogId(0)).unwrap();
-        other.apply(&[put("kept", "")]).unwrap();
+        write(&mut *other, &[put("kept", "")]).unwrap();
         for round in 0..4 {
             let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-            store.apply(&(0..3000).map(|row| put(&format!("{round} {row:04}"), "x")).collect::<Vec<_>>()).unwrap();
+            write(&mut *store, &(0..3000).map(|row| put(&format!("{round} {row:04}"), "x")).collect::<Vec<_>>())
+                .unwrap();
             assert_eq!(rows(&*store, "", 9999).len(), 3000);
             store.clear().unwrap();
             assert_eq!(names(&*store, "", 9), "");
             assert_eq!(store.get(b"0 0000").unwrap(), None);
-            store.apply(&[put("new", "")]).unwrap();
+            write(&mut *store, &[put("new", "")]).unwrap();
             drop(store);
             let mut again = stores.open(task(0), ChangelogId(0)).unwrap();
             assert_eq!(names(&*again, "", 9), "new");
-            again.apply(&[delete("new")]).unwrap();
+            write(&mut *again, &[delete("new")]).unwrap();
         }
         assert_eq!(names(&*other, "", 9), "kept");
     });
@@ -205,7 +216,7 @@ fn workers_share_a_database() {
                 let mut store = stores.open(task, ChangelogId(0)).unwrap();
                 for batch in 0..50 {
                     let writes: Vec<_> = (0..100).map(|row| put(&format!("{batch:02} {row:02}"), "x")).collect();
-                    store.apply(&writes).unwrap();
+                    write(&mut *store, &writes).unwrap();
                 }
                 rows(&*store, "", 9999).len()
             })
@@ -220,7 +231,7 @@ fn what_is_on_its_way_is_read_like_what_is_there() {
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
         for round in 0_i32..200 {
             let new = format!("{round:03}");
-            store.apply(&[put(&new, "new"), put("same", &new), delete(&format!("{:03}", round - 2))]).unwrap();
+            write(&mut *store, &[put(&new, "new"), put("same", &new), delete(&format!("{:03}", round - 2))]).unwrap();
             assert_eq!(store.get(new.as_bytes()).unwrap(), Some(b"new".to_vec()));
             assert_eq!(store.get(b"same").unwrap(), Some(new.clone().into_bytes()));
             let two_before = format!("{:03}", round - 2);
@@ -241,14 +252,64 @@ fn a_store_on_disk_has_its_rows_after_a_restart() {
         let ([mut stores, second], removed) = open(dir.path()).unwrap();
         assert_eq!(removed, None);
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
-        store.apply(&[put("dropped", "")]).unwrap();
+        write(&mut *store, &[put("dropped", "")]).unwrap();
         store.clear().unwrap();
-        store.apply(&[put("a", "1"), put("b", "2")]).unwrap();
+        write(&mut *store, &[put("a", "1"), put("b", "2")]).unwrap();
         drop((stores, second, store));
         let ([mut stores, _], removed) = open(dir.path()).unwrap();
         assert_eq!(removed, None);
         let store = stores.open(task(0), ChangelogId(0)).unwrap();
         assert_eq!(rows(&*store, "", 9), [("a".into(), "1".into()), ("b".into(), "2".into())]);
+    }
+}
+
+/// Empties a store and fills it again, in two batches of which the second changes the first, and changes that.
+fn restore(store: &mut dyn Store) {
+    write(store, &[put("old", ""), put("row 00001", "old")]).unwrap();
+    store.clear().unwrap();
+    let many =
+        |rows: std::ops::Range<u32>, value| rows.map(|row| put(&format!("row {row:05}"), value)).collect::<Vec<_>>();
+    store.restore(batch(&many(0..30_000, "first"))).unwrap();
+    let mut second = many(20_000..40_000, "second");
+    second.push(delete("row 00002"));
+    store.restore(batch(&second)).unwrap();
+    write(store, &[put("row 00003", "changed"), delete("row 00004")]).unwrap();
+}
+
+fn check_restored(store: &dyn Store) {
+    assert_eq!(rows(store, "", 99_999).len(), 39_998);
+    assert_eq!(
+        read_many(store, &["old", "row 00001", "row 00002", "row 00003"]),
+        "old=- row 00001=first row 00002=- row 00003=changed"
+    );
+    assert_eq!(
+        read_many(store, &["row 00004", "row 19999", "row 20000", "row 39999"]),
+        "row 00004=- row 19999=first row 20000=second row 39999=second"
+    );
+}
+
+#[test]
+fn a_restored_store_has_its_rows_and_no_other() {
+    on_each(|stores| {
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        restore(&mut *store);
+        check_restored(&*store);
+        store.sync().unwrap();
+        check_restored(&*store);
+    });
+}
+
+#[test]
+fn a_restored_store_on_disk_has_its_rows_after_a_restart() {
+    for (_, open) in ON_DISK {
+        let dir = tempfile::tempdir().unwrap();
+        let ([mut stores, second], _) = open(dir.path()).unwrap();
+        let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
+        restore(&mut *store);
+        drop((stores, second, store));
+        let ([mut stores, _], removed) = open(dir.path()).unwrap();
+        assert_eq!(removed, None);
+        check_restored(&*stores.open(task(0), ChangelogId(0)).unwrap());
     }
 }
 
@@ -286,7 +347,7 @@ fn use_damaged(dir: &Path, open: Open) {
             continue;
         }
         assert!(count == 0 || read.is_err() || count == 5000, "{count} of 5000 rows and no error");
-        let written = store.apply(&[put("new", "1")]).and_then(|()| store.sync());
+        let written = write(&mut *store, &[put("new", "1")]).and_then(|()| store.sync());
         if written.is_ok() && store.get(b"new") == Ok(Some(b"1".to_vec())) {
             return;
         }
@@ -301,7 +362,7 @@ fn a_damaged_store_becomes_an_empty_one() {
         let ([mut stores, second], _) = open(whole.path()).unwrap();
         let mut store = stores.open(task(0), ChangelogId(0)).unwrap();
         let value = "value ".repeat(20);
-        store.apply(&(0..5000).map(|row| put(&format!("row {row:05}"), &value)).collect::<Vec<_>>()).unwrap();
+        write(&mut *store, &(0..5000).map(|row| put(&format!("row {row:05}"), &value)).collect::<Vec<_>>()).unwrap();
         store.sync().unwrap();
         drop((stores, second, store));
         let originals: Vec<_> =

@@ -5,6 +5,9 @@
 //! <directory>/fjall/    the database; a keyspace is named by the digest of the store's name, which may be long
 //! <directory>/fjall.damaged   made when something failed: the database is removed at the next open
 //! ```
+//!
+//! A store is emptied by making its keyspace anew: fjall's own `clear` is a record of the journal that is played again at
+//! the next open, and takes with it the tables that were loaded behind it, which are in no journal.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +18,9 @@ use ::fjall::{Keyspace, KeyspaceCreateOptions, PersistMode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use wasmill_core::port::{self, ChangelogId, Found, StoreError, Write};
+use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
+use wasmill_core::writes::Writes;
 
 use super::behind::Writer;
 use super::directory::{Directory, Refused};
@@ -25,6 +29,8 @@ use crate::topology::Topology;
 
 const MEMTABLE: u64 = 32 << 20;
 const JOURNAL: u64 = 256 << 20;
+/// So many rows are worth tables of their own.
+const INGESTED: usize = 10_000;
 
 /// Bytes of a key and a field in a row: a key of fjall's has 64 KiB, less what a row and its place among those that expire
 /// have beside them.
@@ -88,16 +94,14 @@ impl port::Stores for Stores {
     fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn port::Store>, StoreError> {
         let name = super::name(&self.topology, task, changelog)?;
         let Database { writer, disk } = &self.database;
-        let keyspace = disk.directory.call("open a keyspace", || {
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
-            disk.database.keyspace(&digest(&name), options)
-        })?;
+        let keyspace = disk.directory.call("open a keyspace", || keyspace(&disk.database, &name))?;
         Ok(Box::new(writer.behind(Store { keyspace, name, disk: disk.clone() })))
     }
 }
 
-fn digest(name: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(name))
+fn keyspace(database: &::fjall::Database, name: &str) -> ::fjall::Result<Keyspace> {
+    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(name));
+    database.keyspace(&digest, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE))
 }
 
 #[derive(Clone)]
@@ -141,21 +145,42 @@ impl port::Store for Store {
         Ok(())
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         self.disk.directory.call("write rows", || {
             let batch = ::fjall::OwnedWriteBatch::with_capacity(self.disk.database.clone(), writes.len());
             let mut batch = batch.durability(Some(PersistMode::Buffer));
-            for (row, value) in writes {
+            for (row, value) in writes.iter() {
                 match value {
-                    Some(value) => batch.insert(&self.keyspace, row.as_slice(), value.as_slice()),
-                    None => batch.remove(&self.keyspace, row.as_slice()),
+                    Some(value) => batch.insert(&self.keyspace, row, value),
+                    None => batch.remove(&self.keyspace, row),
                 }
             }
             batch.commit()
         })
     }
 
+    fn restore(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+        if writes.len() < INGESTED {
+            return self.apply(writes);
+        }
+        self.disk.directory.call("load rows", || {
+            let mut ingestion = self.keyspace.start_ingestion()?;
+            for (row, value) in writes.iter() {
+                match value {
+                    Some(value) => ingestion.write(row, value)?,
+                    None => ingestion.write_tombstone(row)?,
+                }
+            }
+            ingestion.finish()
+        })
+    }
+
     fn clear(&mut self) -> Result<(), StoreError> {
-        self.disk.directory.call("drop rows", || self.keyspace.clear())
+        let cleared = self.disk.directory.call("drop rows", || {
+            self.disk.database.delete_keyspace(self.keyspace.clone())?;
+            keyspace(&self.disk.database, &self.name)
+        })?;
+        self.keyspace = cleared;
+        Ok(())
     }
 }

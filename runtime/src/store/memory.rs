@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wasmill_core::port::{self, ChangelogId, Found, StoreError, Write};
+use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
+use wasmill_core::writes::Writes;
 
 use crate::topology::Topology;
 
@@ -60,11 +61,11 @@ impl port::Store for Store {
         Ok(())
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         let mut rows = lock(&self.0);
-        for (row, value) in writes {
+        for (row, value) in writes.iter() {
             match value {
-                Some(value) => rows.insert(row.clone(), value.clone()),
+                Some(value) => rows.insert(row.to_vec(), value.to_vec()),
                 None => rows.remove(row),
             };
         }

@@ -21,8 +21,9 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use wasmill_core::port::{self, ChangelogId, Found, StoreError, Write};
+use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
+use wasmill_core::writes::Writes;
 
 use super::behind::Writer;
 use super::directory::{Directory, Refused};
@@ -260,12 +261,12 @@ impl port::Store for Store {
         Ok(())
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         let mut batch = ::sled::Batch::default();
-        for (row, value) in writes {
+        for (row, value) in writes.iter() {
             match value {
-                Some(value) => batch.insert(row.as_slice(), value.as_slice()),
-                None => batch.remove(row.as_slice()),
+                Some(value) => batch.insert(row, value),
+                None => batch.remove(row),
             }
         }
         self.disk.call("write rows", || self.tree.apply_batch(batch))

@@ -55,6 +55,7 @@ impl Worker {
         let written = self.ports.sink.commit(&sealed)?;
         self.open = None;
         self.aborts = 0;
+        self.suspects.committed();
         for Sealed { task, lease, .. } in &sealed {
             if self.ports.tasks.lease(*task) == Some(*lease) {
                 self.apply(*task, &written, now)?;
@@ -97,7 +98,7 @@ impl Worker {
         let stage = task.stage().clone();
         let (meta, epoch) = (task.meta(self.terms.revision), task.epoch().next());
         let lag = self.terms.row_cache.lag;
-        let mut failed = None;
+        let mut flushed = Ok(());
         for (node, state) in task.states() {
             let changelog = stage.nodes[node].changelog;
             let next = written.iter().find(|w| Some(w.changelog) == changelog && w.partition == id.partition);
@@ -106,13 +107,10 @@ impl Worker {
             let local = Local { identity, next: next.next, epoch: Some(epoch) }.encode();
             state.apply(vec![(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))], now);
             if state.is_due(lag, now) {
-                failed = failed.or(state.flush().err());
+                flushed = flushed.and(state.flush());
             }
         }
-        if let Some(error) = failed {
-            task.distrust();
-            return Err(error.into());
-        }
+        self.suspects.check(id, flushed)?;
         task.advance(self.terms.guarantee);
         Ok(())
     }

@@ -9,9 +9,12 @@ use std::time::Duration;
 use wasmill_core::cache::Lag;
 use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
 use wasmill_core::record::Timestamp;
+use wasmill_core::row;
+use wasmill_core::task::memory::Local;
 use wasmill_core::worker::Worker;
 
 use crate::check::{check_blamed, check_log, check_rest};
+use crate::disk::Damage;
 use crate::model::{self, DIED, Expected};
 use crate::pipeline::{Lines, deadly, feed, few, many, operators, stages, tasks};
 use crate::ports::ports;
@@ -48,10 +51,15 @@ pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
 /// Runs the worker until all is processed, starting it anew whenever it dies.
 pub fn run(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
     let world = new_world(load, fail_at, delivery);
+    to_the_end(&world, load);
+    world
+}
+
+fn to_the_end(world: &Shared, load: Load<'_>) {
     let mut now = 1_000;
     for _ in 0..80 {
-        if live(&world, load, &mut now) {
-            return world;
+        if live(world, load, &mut now) {
+            return;
         }
         world.borrow_mut().die(0);
     }
@@ -120,8 +128,8 @@ fn no_single_fault_shows() {
         }
     }
     let ports = [
-        "apply", "assign", "begin", "change", "commit", "end", "flush", "get", "get_many", "identity", "open", "owner", "poll",
-        "row", "rows", "scan", "send", "start", "tell",
+        "apply", "assign", "begin", "change", "commit", "end", "flush", "get", "get_many", "identity", "open", "owner",
+        "poll", "row", "rows", "scan", "send", "start", "tell",
     ];
     assert_eq!(ports.iter().filter(|port| !hit.contains(*port)).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
@@ -183,6 +191,45 @@ fn a_log_that_forgets_its_tail_is_followed() {
         assert!(live(&world, load, &mut now), "call {at}");
         check_log(&world.borrow().log, &expected, false);
         assert_eq!(check_rest(&world.borrow()), 2);
+    }
+}
+
+/// What may be damaged, and how it is called here.
+const DAMAGES: [(&str, Damage); 6] = [
+    ("all", |_| true),
+    ("how far it has come", |row| *row == Local::ROW),
+    ("what the task remembers", |row| *row == row::META),
+    ("values", |row| row::kind(row) == Some(row::Kind::Value)),
+    ("timers", |row| row::kind(row) == Some(row::Kind::Timer)),
+    ("the index", |row| row::kind(row) == Some(row::Kind::Index)),
+];
+
+/// Stores that open and cannot be read, wholly or in part, are emptied and read anew: at any call, in a process that goes
+/// on and in one that is started again.
+#[test]
+fn damaged_stores_are_read_anew() {
+    let lines = few();
+    let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
+    let expected = model::expected(&lines);
+    let calls = run(load, BTreeMap::new(), Delivery::Together).borrow().calls;
+    for (what, damage) in DAMAGES {
+        for fault in [None, Some(Kind::CrashAfter)] {
+            let mut repaired = 0;
+            for at in (1..calls).step_by(3) {
+                let run = catch_unwind(|| {
+                    let world =
+                        new_world(load, fault.map(|fault| (at, fault)).into_iter().collect(), Delivery::Together);
+                    world.borrow_mut().damage_at = Some((at, damage));
+                    to_the_end(&world, load);
+                    check_log(&world.borrow().log, &expected, false);
+                    assert_eq!(check_rest(&world.borrow()), 2);
+                    world.borrow().disks[0].repaired
+                });
+                repaired += run.unwrap_or_else(|_| panic!("{what} is damaged at call {at}, {fault:?}"));
+            }
+            println!("{what}, {fault:?}: {repaired} stores emptied");
+            assert!(repaired > 0 || fault.is_none(), "{what}: nobody noticed");
+        }
     }
 }
 

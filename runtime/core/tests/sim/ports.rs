@@ -1,17 +1,19 @@
 //! A worker's ports into the world.
 
-use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_core::batch::Batch;
 use wasmill_core::port::{
-    Changelog, ChangelogId, Control, Fault, Fetched, Found, Lease, Polled, Position, Sealed, Sink, Source, Store, StoreError,
-    Stores, Target, Tasks, Visit, Write, Written,
+    Changelog, ChangelogId, Control, Fault, Fetched, Found, Lease, Polled, Position, Sealed, Sink, Source, Store,
+    StoreError, Stores, Target, Tasks, Visit, Written,
 };
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
+use wasmill_core::writes::Writes;
 
+use crate::disk::Stored;
 use crate::log::{At, CHANGELOG, Entry, Fenced, LINES, MORE, PARTITIONS, Record, WORDS};
 use crate::world::{Delivery, Place, Seat, Shared, World, attempt, call, id, stored};
 
@@ -355,36 +357,40 @@ impl std::fmt::Debug for Disk {
     }
 }
 
+impl Disk {
+    /// Reads in a call that may be made to fail, and of rows that may be damaged.
+    fn read<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Stored) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let none = Stored::default();
+        stored(&self.world, name, |world| read(world.disks[self.node].stores.get(&self.at).unwrap_or(&none)))?
+    }
+}
+
 impl Store for Disk {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        stored(&self.world, "get", |world| {
-            world.disks[self.node].stores.get(&self.at).and_then(|store| store.rows.get(row).cloned())
-        })
+        self.read("get", |store| store.get(row))
     }
 
     fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
         assert!(rows.is_sorted(), "the rows of a batch are given in order");
-        let found: Vec<_> = stored(&self.world, "get_many", |world| {
-            let store = world.disks[self.node].stores.get(&self.at);
-            rows.iter().map(|&row| store.and_then(|store| store.rows.get(row).cloned())).collect()
-        })?;
-        rows.iter().zip(found).for_each(|(row, value)| visit(row, value.as_deref()));
+        let values =
+            self.read("get_many", |store| rows.iter().map(|row| store.get(row)).collect::<Result<Vec<_>, _>>())?;
+        rows.iter().zip(values).for_each(|(row, value)| visit(row, value.as_deref()));
         Ok(())
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        let rows = stored(&self.world, "scan", |world| {
-            world.disks[self.node].stores.get(&self.at).map(|store| store.rows.clone()).unwrap_or_default()
-        })?;
-        let _ = rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).all(|(row, value)| visit(row, value));
-        Ok(())
+        self.read("scan", |store| Ok(store.clone()))?.scan(from, visit)
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         stored(&self.world, "apply", |world| world.disks[self.node].stores.entry(self.at).or_default().apply(writes))
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        stored(&self.world, "clear", |world| world.disks[self.node].stores.entry(self.at).or_default().clear())
+        stored(&self.world, "clear", |world| world.disks[self.node].clear(self.at))
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use wasmill_core::port::{Fault, Lease, StoreError};
 use wasmill_core::record::{Offset, TaskId};
 
-use crate::disk::Disk;
+use crate::disk::{Damage, Disk};
 use crate::log::{At, Entry, Log};
 use crate::operators::Killed;
 use crate::random::Random;
@@ -97,6 +97,8 @@ pub struct World {
     pub most: usize,
     pub calls: usize,
     pub fail_at: BTreeMap<usize, Kind>,
+    /// The call at which what all disks hold is damaged.
+    pub damage_at: Option<(usize, Damage)>,
     /// Makes calls fail by chance: one of so many.
     pub chance: Option<u64>,
     pub random: Random,
@@ -166,6 +168,9 @@ impl World {
 
     fn fault(&mut self) -> Option<Kind> {
         self.calls += 1;
+        if let Some((_, damage)) = self.damage_at.take_if(|(at, _)| *at == self.calls) {
+            self.disks.iter_mut().for_each(|disk| disk.damage(damage));
+        }
         let by_chance = self.chance.filter(|&chance| self.random.below(chance) == 0);
         let by_chance = by_chance.map(|_| KINDS[self.random.below(4) as usize]);
         self.fail_at.remove(&self.calls).or(by_chance)

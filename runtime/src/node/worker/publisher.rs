@@ -88,7 +88,9 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
                          until the one is found that ends them"
                     );
                 }
-                if restored.wiped > 0 {
+                if let Some(reason) = &restored.broken {
+                    warn!(pipeline, worker, %task, reason, "its store failed and was emptied, and its rows were read anew");
+                } else if restored.wiped > 0 {
                     warn!(pipeline, worker, %task, "its rows were not those of its changelog, and were read anew");
                 }
                 debug!(pipeline, worker, %task, %epoch, restored = restored.rows, "acquired");
