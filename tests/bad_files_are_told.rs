@@ -1,12 +1,11 @@
 //! Files that cannot be read or written: told with what to do, and nothing is lost.
 
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::support::command::{Ended, Place};
+use crate::support::command::Place;
 
 /// A pipeline from one file to another.
 fn copier(place: &Place, source: &str, sink: &str) {
@@ -66,17 +65,6 @@ fn two_sinks_on_one_file_are_refused_by_validate() {
         .failed(78, &["pipeline.yaml:6:13", "the sink `a` writes this file already"]);
 }
 
-/// Runs the command as somebody who is not root, whom permissions bind.
-fn run_bound(place: &Place, arguments: &[&str]) -> Ended {
-    if fs::metadata(place.path(".")).unwrap().uid() != 0 {
-        return place.run(arguments);
-    }
-    let mut bound = Command::new("setpriv");
-    bound.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_wasmill")]);
-    bound.args(arguments).current_dir(place.path(".")).env_remove("WASMILL_BROKERS");
-    Ended::of(bound.output().unwrap())
-}
-
 #[test]
 fn a_file_that_may_not_be_read_or_written_is_told() {
     let place = Place::new();
@@ -87,11 +75,11 @@ fn a_file_that_may_not_be_read_or_written_is_told() {
     set(".", 0o777);
     set("in.txt", 0o000);
     set("out.txt", 0o444);
-    run_bound(&place, &RUN).failed(1, &["cannot read in.txt: this process may not read it; change its permissions"]);
+    place.run_bound(RUN).failed(1, &["cannot read in.txt: this process may not read it; change its permissions"]);
     set("in.txt", 0o444);
-    run_bound(&place, &RUN).failed(1, &["sink copy of copy: cannot write out.txt", "ermission denied"]);
+    place.run_bound(RUN).failed(1, &["sink copy of copy: cannot write out.txt", "ermission denied"]);
     set("out.txt", 0o666);
-    run_bound(&place, &RUN).ok();
+    place.run_bound(RUN).ok();
     assert_eq!(read(&place, "out.txt"), "a\n");
 }
 
@@ -124,10 +112,7 @@ fn a_full_disk_loses_nothing() {
     // So long that only this file meets the limit, and mostly a hole.
     let long = (300 << 20) - 1_000;
     OpenOptions::new().create_new(true).write(true).open(place.path("out.txt")).unwrap().set_len(long).unwrap();
-    let limited = format!("ulimit -f {}; exec \"$0\" \"$@\"", (300 << 20) / 512);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &limited, env!("CARGO_BIN_EXE_wasmill")]).args(RUN).current_dir(place.path("."));
-    let ended = Ended::of(shell.env_remove("WASMILL_BROKERS").output().unwrap());
+    let ended = place.run_full(300, RUN);
     ended.failed(1, &["sink copy of copy: append to out.txt: ", "make room for it and run again", "waits in the log"]);
     assert_eq!(fs::metadata(place.path("out.txt")).unwrap().len(), long, "no half of a line stays");
     place.run(RUN).ok();

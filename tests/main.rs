@@ -10,6 +10,7 @@ mod fuzz;
 mod guests;
 mod support;
 
+mod bad_disks_are_told;
 mod bad_files_are_told;
 mod bad_input_is_told;
 mod bad_plugins_are_refused;

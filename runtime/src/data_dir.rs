@@ -12,6 +12,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -59,6 +60,19 @@ pub enum DataDirError {
     /// There are several to choose from.
     #[error("several data directories, give one of them with --data-dir: {}", list(.0))]
     Several(Vec<PathBuf>),
+    /// Somebody else made it.
+    #[error("data directory {} belongs to user {owner}, and this process is user {process}, which may not {doing}: \
+             run as user {owner}, or give another --data-dir", path.display())]
+    Foreigner {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who wants it.
+        process: u32,
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The system refused.
     #[error("data directory {}: cannot {doing}: {reason}; give another --data-dir, or make it usable", path.display())]
     Io {
@@ -85,7 +99,7 @@ pub struct DataDir {
 impl DataDir {
     /// Takes a directory, and makes it if there is none.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
-        let failed = |doing| move |reason| DataDirError::Io { path: path.to_path_buf(), doing, reason };
+        let failed = |doing| move |reason| refused(path, doing, reason);
         fs::create_dir_all(path).map_err(failed("make it"))?;
         let lock = lock(path)?;
         let format = path.join("format");
@@ -164,8 +178,20 @@ pub fn is_data_dir(path: &Path) -> bool {
     path.join("format").is_file()
 }
 
+/// Says why the system refused, and whose the directory is if that is why.
+fn refused(path: &Path, doing: &'static str, reason: io::Error) -> DataDirError {
+    let user = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
+    let path = path.to_path_buf();
+    match (user(&path), user(Path::new("/proc/self"))) {
+        (Some(owner), Some(process)) if owner != process && reason.kind() == io::ErrorKind::PermissionDenied => {
+            DataDirError::Foreigner { path, owner, process, doing }
+        }
+        _ => DataDirError::Io { path, doing, reason },
+    }
+}
+
 fn lock(path: &Path) -> Result<File, DataDirError> {
-    let failed = |reason| DataDirError::Io { path: path.to_path_buf(), doing: "lock it", reason };
+    let failed = |reason| refused(path, "lock it", reason);
     let mut options = OpenOptions::new();
     let mut file =
         options.read(true).write(true).create(true).truncate(false).open(path.join("lock")).map_err(failed)?;

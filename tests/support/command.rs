@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -53,6 +54,25 @@ impl Place {
     /// Runs the command to its end.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
         Ended::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs the command to its end as somebody who is not root, whom permissions bind.
+    pub(crate) fn run_bound<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Ended {
+        if fs::metadata(self.path(".")).unwrap().uid() != 0 {
+            return self.run(arguments);
+        }
+        let mut bound = Command::new("setpriv");
+        bound.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_wasmill")]);
+        bound.args(arguments).current_dir(self.path(".")).env_remove("WASMILL_BROKERS");
+        Ended::of(bound.output().unwrap())
+    }
+
+    /// Runs the command to its end with no file allowed to grow beyond some MiB, as if the disk were full.
+    pub(crate) fn run_full<A: AsRef<OsStr>>(&self, mebibytes: usize, arguments: impl IntoIterator<Item = A>) -> Ended {
+        let limited = format!("ulimit -f {}; exec \"$0\" \"$@\"", mebibytes << 11);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_wasmill")]).args(arguments).current_dir(self.path("."));
+        Ended::of(shell.env_remove("WASMILL_BROKERS").output().unwrap())
     }
 
     /// Runs the command to its end with some input.

@@ -17,6 +17,7 @@ use super::error::LogError;
 const CACHE: u64 = 32 << 20;
 const JOURNAL: u64 = 64 << 20;
 const MEMTABLE: u64 = 16 << 20;
+const MAKE_ROOM: &str = "make room for it and run again: nothing that was committed is lost";
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// The database and its keyspaces.
@@ -120,6 +121,7 @@ fn guarded<T>(path: &Path, doing: &'static str, run: impl FnOnce() -> fjall::Res
         Ok(Err(fjall::Error::Poisoned)) => {
             ("an earlier write to disk failed: stop the process and look after the disk".to_owned(), false)
         }
+        Ok(Err(fjall::Error::Io(error))) if is_full(error.kind()) => (format!("{error}; {MAKE_ROOM}"), false),
         Ok(Err(fjall::Error::Io(error))) => (error.to_string(), is_damage(error.kind())),
         Ok(Err(error)) => (error.to_string(), true),
         Err(panic) => (crate::store::panic_message(&*panic), true),
@@ -130,6 +132,10 @@ fn guarded<T>(path: &Path, doing: &'static str, run: impl FnOnce() -> fjall::Res
     } else {
         LogError::Storage { path, doing, reason }
     })
+}
+
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 /// Whether this is about what is in the files, not about whether the system lets us have them.

@@ -8,6 +8,9 @@ use std::{fmt, fs};
 
 use wasmill_core::port::StoreError;
 
+/// What to do when the disk is full.
+const MAKE_ROOM: &str = "make room for it and run again: all that was committed is in the log";
+
 /// Where a database is. Beside it lies a file `<name>.damaged` while it is known to be, with the reason.
 #[derive(Clone)]
 pub(super) struct Directory {
@@ -28,11 +31,12 @@ impl Refused {
     /// An error of the system is about the files' content unless it is about our rights to them or their room.
     pub(super) fn by(error: &io::Error) -> Self {
         match error.kind() {
-            ErrorKind::PermissionDenied
-            | ErrorKind::ReadOnlyFilesystem
-            | ErrorKind::StorageFull
-            | ErrorKind::QuotaExceeded
-            | ErrorKind::WouldBlock => Self::System(error.to_string()),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::System(format!("{error}; {MAKE_ROOM}"))
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::WouldBlock => {
+                Self::System(error.to_string())
+            }
             _ => Self::Damaged(error.to_string()),
         }
     }

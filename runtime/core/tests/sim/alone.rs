@@ -233,6 +233,29 @@ fn damaged_stores_are_read_anew() {
     }
 }
 
+/// A disk without room ends the worker, and loses nothing: with room it goes on where the log stands.
+#[test]
+fn a_full_disk_ends_the_worker_and_loses_nothing() {
+    let lines = few();
+    let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
+    let expected = model::expected(&lines);
+    let calls = run(load, BTreeMap::new(), Delivery::Together).borrow().calls;
+    let mut ended = 0;
+    for at in 1..calls {
+        let world = new_world(load, BTreeMap::new(), Delivery::Together);
+        world.borrow_mut().full_at = Some(at);
+        let mut now = 1_000;
+        if !live(&world, load, &mut now) {
+            ended += 1;
+            world.borrow_mut().die(0);
+            assert!(live(&world, load, &mut now), "full from call {at} on, then not any more");
+        }
+        check_log(&world.borrow().log, &expected, false);
+        assert_eq!(check_rest(&world.borrow()), 2);
+    }
+    assert!(ended > calls / 2, "{ended} of {calls}");
+}
+
 /// Which faults follow each other.
 pub const PAIRS: [(Kind, Kind); 4] = [
     (Kind::ErrorBefore, Kind::CrashAfter),

@@ -99,6 +99,8 @@ pub struct World {
     pub fail_at: BTreeMap<usize, Kind>,
     /// The call at which what all disks hold is damaged.
     pub damage_at: Option<(usize, Damage)>,
+    /// The call from which on stores take no rows, until the process has died.
+    pub full_at: Option<usize>,
     /// Makes calls fail by chance: one of so many.
     pub chance: Option<u64>,
     pub random: Random,
@@ -121,8 +123,16 @@ impl World {
         Self { disks, views, most: 3, ..Self::default() }
     }
 
+    /// Whether stores have no room.
+    pub fn is_full(&self) -> bool {
+        self.full_at.is_some_and(|at| at <= self.calls)
+    }
+
     /// What is left of a node's process that died: its disk, and what it has open.
     pub fn die(&mut self, node: usize) {
+        if self.is_full() {
+            self.full_at = None;
+        }
         let dead: Vec<_> = self.seats.keys().copied().filter(|&(of, _)| of == node).collect();
         for place in dead {
             self.withdraw(place);
