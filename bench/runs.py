@@ -37,6 +37,12 @@ def plugin(name):
 
 def run(place, *arguments, log="warn"):
     """One run of the pipeline in a directory: seconds, processor seconds, peak memory in MiB, standard error."""
+    took, usage, stderr = measured(place, *arguments, log=log)
+    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, stderr
+
+
+def measured(place, *arguments, log="warn"):
+    """One run of the pipeline in a directory: seconds, what it used, standard error."""
     began = time.monotonic()
     command = [BINARY, "run", "pipeline.yaml", "--until-end", "--data-dir", "data", *arguments]
     environment = {**os.environ, "WASMILL_LOG": log}
@@ -45,7 +51,7 @@ def run(place, *arguments, log="warn"):
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(stderr)
-    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, stderr
+    return time.monotonic() - began, usage, stderr
 
 
 def seconds(stderr):
