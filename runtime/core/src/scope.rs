@@ -17,6 +17,9 @@ use crate::state::{self, Kept, Range, State};
 pub use self::limits::Limits;
 pub(crate) use self::limits::{Times, is_time, too_long};
 
+/// Fields that one range may delete.
+pub const MAX_DELETED: usize = 50_000;
+
 /// Why a call of an import is not answered.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
 pub enum Refusal {

@@ -88,6 +88,7 @@ fn a_map_is_scanned_both_ways() {
         let found = state.scan(0, b"k", &range, Timestamp::NONE, usize::MAX).unwrap().unwrap();
         found.into_iter().flat_map(|(field, _)| field).collect()
     };
+    assert_eq!(state.scan(0, b"k", &Range::ALL, Timestamp::NONE, 7), Ok(None), "eight bytes are too much");
     assert_eq!(fields(&state, Range::ALL), b"abcd");
     assert_eq!(fields(&state, Range { start: b"b", end: Some(b"d"), limit: 9, reverse: true }), b"cb");
     assert_eq!(fields(&state, Range { limit: 2, reverse: true, ..Range::ALL }), b"dc");
@@ -124,4 +125,42 @@ fn the_index_follows_from_the_changelog() {
         commit(&mut state);
     }
     assert_eq!(due(&mut state, 9, 9), [(7, b"k".to_vec())]);
+}
+
+/// Rows of which two are more than is looked at in one go.
+#[test]
+fn what_comes_due_is_handed_out_in_bounds() {
+    let mut state = state(Some(10));
+    let large = |number: u8| [vec![number], vec![7; 9 << 20]].concat();
+    for number in 0..5 {
+        state.put(0, &large(number), b"", Some(b"1"), Timestamp(0)).unwrap();
+    }
+    let now = Timestamp(10);
+    let mut taken = Vec::new();
+    while state.has_due(Due::Expiry, now) {
+        let due = state.due(Due::Expiry, now, 99).unwrap();
+        taken.push(due.len());
+        due.iter().for_each(|row| state.expire(row, now).unwrap());
+    }
+    assert_eq!((taken, state.earliest(Due::Expiry)), (vec![1, 1, 1, 1, 1], Ok(None)));
+}
+
+/// As when a node takes over a task whose rows it has to read: they are more than is looked at in one go.
+#[test]
+fn the_index_of_what_expires_is_written_in_bounds() {
+    let mut state = state(Some(10));
+    let keys: Vec<_> = (0..5_u8).map(|number| [vec![number], vec![7; 9 << 20]].concat()).collect();
+    for (key, at) in keys.iter().zip(0..) {
+        let mut value = Vec::new();
+        row::Value { written: Some(Timestamp(at)), bytes: b"1" }.encode_into(&mut value);
+        state.derive(&row::value(0, key, b""), Some(&value)).unwrap();
+        commit(&mut state);
+    }
+    state.index_expiry().unwrap();
+    assert!(state.overlay().is_empty());
+    for at in 0..5 {
+        let due = state.due(Due::Expiry, Timestamp(10 + at), 99).unwrap();
+        assert_eq!(due.iter().map(|row| row.at).collect::<Vec<_>>(), [Timestamp(10 + at)]);
+        due.iter().for_each(|row| state.expire(row, Timestamp(10 + at)).unwrap());
+    }
 }

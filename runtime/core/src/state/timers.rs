@@ -7,6 +7,9 @@ use crate::record::Timestamp;
 use crate::row::{self, Due, Indexed, Kind, Value};
 use crate::table::Access;
 
+/// Bytes of what came due that are looked at in one go, about.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Later than anything is due.
 const NEVER: Timestamp = Timestamp(i64::MAX);
 
@@ -76,38 +79,48 @@ impl State {
     /// A time before which nothing is due; `None` if nothing is due ever.
     pub fn earliest(&mut self, due: Due) -> Result<Option<Timestamp>, StoreError> {
         if self.bounds[due as usize] == UNKNOWN {
-            let first = self.indexed(due, NEVER, 1)?;
+            let (first, _) = self.indexed(due, 1)?;
             self.bounds[due as usize] = first.first().map_or(NEVER, |first| first.at);
         }
         let bound = self.bounds[due as usize];
         Ok((bound != NEVER).then_some(bound))
     }
 
-    /// What is due at `now`, in order of time, key and name, at most `limit`. Each must be taken or expired next.
+    /// What is due at `now`, in order of time, key and name, at most `limit`, and fewer where they are large. Each must
+    /// be taken or expired next. [`State::has_due`] says whether there is more.
     pub fn due(&mut self, due: Due, now: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
         if self.bounds[due as usize] > now {
             return Ok(Vec::new());
         }
-        let mut fired = self.indexed(due, NEVER, limit + 1)?;
-        let beyond = fired.iter().position(|fired| fired.at > now).unwrap_or(fired.len()).min(limit);
+        let (mut fired, full) = self.indexed(due, limit + 1)?;
+        let beyond = fired.iter().position(|fired| fired.at > now).unwrap_or(fired.len() - usize::from(full));
+        let beyond = beyond.min(limit);
         // The caller takes these, so what follows them is the earliest.
         self.bounds[due as usize] = fired.get(beyond).map_or(NEVER, |next| next.at);
         fired.truncate(beyond);
         Ok(fired)
     }
 
-    fn indexed(&self, due: Due, until: Timestamp, limit: usize) -> Result<Vec<Fired>, StoreError> {
-        let mut found = Vec::new();
+    /// Whether more is due at a time than what was handed out.
+    pub fn has_due(&self, due: Due, now: Timestamp) -> bool {
+        self.bounds[due as usize] <= now
+    }
+
+    /// The first that are due, at most `limit`, and two at least where there are as many. Answers whether there may be more.
+    fn indexed(&self, due: Due, limit: usize) -> Result<(Vec<Fired>, bool), StoreError> {
+        let (mut found, mut bytes, mut full) = (Vec::new(), 0, false);
         let from = row::index_from(due, self.bounds[due as usize]);
         self.rows.scan(&from, &mut |row, _| {
             let Some(Indexed { due: of, at, key, name }) = row::parse_index(row) else { return false };
-            if of != due || at > until {
+            if of != due {
                 return false;
             }
             found.push(Fired { at, key: key.to_vec(), name: name.to_vec() });
-            found.len() < limit
+            bytes += row.len();
+            full = found.len() >= limit || (found.len() > 1 && bytes > MOST_BYTES);
+            !full
         })?;
-        Ok(found)
+        Ok((found, full))
     }
 
     /// Deletes a row whose time to live is over at the watermark, or waits on if it was written since.
@@ -130,23 +143,40 @@ impl State {
         Some(expiry(written, kept.declaration.ttl?))
     }
 
-    /// Writes the index of what expires anew, for rows of the store that came from a changelog.
+    /// Writes the index of what expires anew, for rows of the store that came from a changelog: to the store, some at a
+    /// time. It may be begun again where it was interrupted.
     pub fn index_expiry(&mut self) -> Result<(), StoreError> {
         let states = self.states.clone();
         for kept in states.iter().filter(|kept| kept.declaration.ttl.is_some()) {
-            let from = [Kind::Value as u8, kept.number];
-            let mut found = Vec::new();
-            self.rows.scan(&from, &mut |row, stored| {
-                if !row.starts_with(&from) {
-                    return false;
-                }
-                let written = Value::decode(stored).and_then(|value| value.written);
-                found.extend(written.and_then(|written| Some((row.to_vec(), self.ends(row, written)?))));
-                true
-            })?;
-            found.iter().for_each(|(row, ends)| self.await_expiry(row, *ends));
+            let of = [Kind::Value as u8, kept.number];
+            let mut from = of.to_vec();
+            while let Some(last) = self.index_some(&of, &from)? {
+                self.settle();
+                self.apply(Vec::new(), Timestamp::NONE);
+                self.flush()?;
+                // The first row behind it.
+                from = last;
+                from.push(0);
+            }
         }
         Ok(())
+    }
+
+    /// Indexes some rows of a state, from one on. Answers the last of them, if there were any.
+    fn index_some(&mut self, of: &[u8], from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let (mut found, mut bytes, mut last) = (Vec::new(), 0, None);
+        self.rows.scan(from, &mut |row, stored| {
+            if !row.starts_with(of) {
+                return false;
+            }
+            bytes += row.len();
+            last = Some(row.to_vec());
+            let written = Value::decode(stored).and_then(|value| value.written);
+            found.extend(written.and_then(|written| Some((row.to_vec(), self.ends(row, written)?))));
+            bytes < MOST_BYTES
+        })?;
+        found.iter().for_each(|(row, ends)| self.await_expiry(row, *ends));
+        Ok(last)
     }
 
     pub(super) fn derive_timer(&mut self, row: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {

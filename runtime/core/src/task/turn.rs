@@ -22,8 +22,8 @@ use crate::task::trial::{Stop, Trial};
 /// The source record of what a timer emits: none.
 pub(crate) const NO_ORIGIN: u32 = u32::MAX;
 
-/// Timers that are fired in one turn, at most.
-pub const MAX_TIMERS: usize = 50_000;
+/// Timers that are fired in one turn, and rows that expire in it, at most.
+pub const MAX_DUE: usize = 50_000;
 
 /// Timers in one call, at most.
 const MAX_TIMERS_IN_CALL: usize = 256;
@@ -159,9 +159,12 @@ impl Turn<'_> {
         if !after.is_some() {
             return Ok(());
         }
-        for row in state.due(Due::Expiry, after, usize::MAX - 1)? {
+        let due = state.due(Due::Expiry, after, MAX_DUE)?;
+        let more = state.has_due(Due::Expiry, after);
+        for row in due {
             state.expire(&row, after)?;
         }
+        self.effects.backlog |= more;
         Ok(())
     }
 
@@ -173,9 +176,11 @@ impl Turn<'_> {
         if !now.is_some() {
             return Ok(());
         }
-        let most = if self.watch.care().is_singly() { 1 } else { MAX_TIMERS };
-        let due = self.state(node)?.due(domain.into(), now, most)?;
-        self.effects.backlog |= due.len() == most;
+        let most = if self.watch.care().is_singly() { 1 } else { MAX_DUE };
+        let state = self.state(node)?;
+        let due = state.due(domain.into(), now, most)?;
+        let more = state.has_due(domain.into(), now);
+        self.effects.backlog |= more;
         let mut left = due.as_slice();
         while !left.is_empty() {
             let (batch, rest) = self.still_set(node, domain, left)?;

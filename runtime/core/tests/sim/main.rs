@@ -4,6 +4,7 @@
 
 mod alone;
 mod at_least_once;
+mod bounds;
 mod check;
 mod cluster;
 mod disk;
