@@ -168,6 +168,19 @@ impl Task {
         self.committed.operators.iter().map(|operator| operator.counts)
     }
 
+    /// Drops the records that wait, for as long as the task is paused.
+    pub(crate) fn suspend(&mut self) {
+        self.pending.clear();
+        self.ends.fill(None);
+    }
+
+    /// Goes on if a pause is over. Answers where to read on then.
+    pub(crate) fn resume(&mut self, now: Timestamp) -> Option<Vec<Position>> {
+        self.paused.filter(|&until| until <= now)?;
+        self.paused = None;
+        Some(self.positions())
+    }
+
     /// Until when no turn may be made.
     pub fn paused(&self) -> Option<Timestamp> {
         self.paused

@@ -217,8 +217,9 @@ impl Worker {
     }
 
     fn advance(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
+        self.resume(now)?;
         let mut done = false;
-        let waiting = |task: &Task| task.has_work() && task.paused().is_none_or(|until| until <= now);
+        let waiting = |task: &Task| task.has_work() && task.paused().is_none();
         match self.tasks.values().find(|task| waiting(task)).map(Task::id) {
             Some(id) => {
                 self.turn(id, now)?;
@@ -237,13 +238,18 @@ impl Worker {
         Ok(done)
     }
 
-    fn poll(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
-        let paused = self.tasks.values().any(|task| task.paused().is_some_and(|until| until > now));
-        let wait = self.wait(now, wait)?;
-        if paused {
-            // Records of a paused task would pile up: nothing is polled until it goes on.
-            return self.ports.source.idle(wait).map(|()| false);
+    /// Reads the inputs of tasks again whose pause is over.
+    fn resume(&mut self, now: Timestamp) -> Result<(), Fault> {
+        for task in self.tasks.values_mut() {
+            if let Some(positions) = task.resume(now) {
+                self.ports.source.assign(task.id(), &positions)?;
+            }
         }
+        Ok(())
+    }
+
+    fn poll(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
+        let wait = self.wait(now, wait)?;
         match self.ports.source.poll(wait)? {
             Polled::Nothing => Ok(false),
             Polled::Records(fetched) => {
@@ -329,8 +335,20 @@ impl Worker {
             Turned::Dropped(reason) => {
                 self.events.push(Event::Dropped { task: id, reason });
                 // What went well stays, and no trial that takes time runs in a transaction that is open.
-                self.commit(now)
+                self.commit(now)?;
+                self.suspend(id)
             }
+        }
+    }
+
+    /// Reads no inputs of a task that waits, so that the others go on and its records do not pile up.
+    fn suspend(&mut self, id: TaskId) -> Result<(), Fault> {
+        match self.tasks.get_mut(&id).filter(|task| task.paused().is_some()) {
+            Some(task) => {
+                task.suspend();
+                self.ports.source.unassign(id)
+            }
+            None => Ok(()),
         }
     }
 

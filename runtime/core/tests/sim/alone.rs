@@ -4,19 +4,23 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use wasmill_core::batch::Headers;
 use wasmill_core::cache::Lag;
 use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
 use wasmill_core::record::Timestamp;
 use wasmill_core::row;
+use wasmill_core::stage::{Retry, Stage};
 use wasmill_core::task::memory::Local;
 use wasmill_core::worker::Worker;
 
-use crate::check::{check_blamed, check_log, check_rest};
+use crate::check::{check_blamed, check_log, check_rest, records};
 use crate::disk::Damage;
+use crate::log::{COUNTS, LETTERS, PARTITIONS};
 use crate::model::{self, DIED, Expected};
-use crate::pipeline::{Lines, deadly, feed, few, many, operators, stages, tasks};
+use crate::pipeline::{Lines, deadly, feed, few, many, operators, patient, stages, tasks};
 use crate::ports::ports;
 use crate::world::{Delivery, KINDS, Kind, Place, Shared, World, survives};
 
@@ -81,6 +85,10 @@ pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
         *now += 30;
         let stepped = survives(world, || worker.step(Timestamp(*now), Duration::ZERO));
         let Some(Ok(done)) = stepped else { return false };
+        for task in worker.tasks().filter(|task| task.paused().is_some()) {
+            assert!(!task.is_dirty(), "{} waits with an open epoch", task.id());
+            world.borrow_mut().met.paused += 1;
+        }
         let ended = worker.ends().all(|(_, _, end)| end.is_some());
         quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
         if quiet > 1 {
@@ -170,6 +178,61 @@ fn what_kills_the_process_is_a_dead_letter() {
             check_blamed(&world.borrow().log, &lines, false);
         }
     }
+}
+
+/// What may work later is tried again after a pause, in which nothing of the task is open; then it is left to the policy.
+#[test]
+fn what_may_work_later_is_waited_for_without_an_open_epoch() {
+    let lines = patient();
+    let expected = model::expected(&lines);
+    let load = Load { lines: &lines, epoch: Duration::from_millis(300), most: 3 };
+    let world = run(load, BTreeMap::new(), Delivery::Together);
+    check_log(&world.borrow().log, &expected, false);
+    assert_eq!(check_rest(&world.borrow()), 2);
+    let (calls, paused) = (world.borrow().calls, world.borrow().met.paused);
+    assert!(paused > 4, "{paused} steps with a pause");
+    let letters = (0..PARTITIONS).flat_map(|partition| records(&world.borrow().log, LETTERS, partition));
+    let never = letters.filter(|letter| letter.key.as_deref() == Some(b"never")).collect::<Vec<_>>();
+    let attempts =
+        Headers::new(never[0].headers.as_deref().unwrap()).find(|(name, _)| *name == "wasmill-error-attempts");
+    assert_eq!(attempts, Some(("wasmill-error-attempts", Some(&b"5"[..]))), "once and four times again");
+    for at in (1..=calls).step_by(3) {
+        for kind in KINDS {
+            check_log(&run(load, [(at, kind)].into(), Delivery::Together).borrow().log, &expected, false);
+        }
+    }
+}
+
+/// One task of a worker waits for long: the others go on, and what it had waiting is not lost.
+#[test]
+fn others_go_on_while_one_waits() {
+    let lines: Lines =
+        ["later a", "b b", "", ""].map(|line| if line.is_empty() { vec![] } else { vec![(1, line.into()); 40] }).into();
+    let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
+    let world = new_world(load, BTreeMap::new(), Delivery::Together);
+    tasks().into_iter().for_each(|task| world.borrow_mut().give(PLACE, task));
+    let patient = |stage: &Arc<Stage>| {
+        let mut stage = Stage::clone(stage);
+        stage.nodes.iter_mut().for_each(|node| node.retry = Retry { attempts: 1, backoff: Duration::from_secs(10) });
+        Arc::new(stage)
+    };
+    let stages = stages(false).iter().map(patient).collect();
+    let mut worker = Worker::new(ports(&world, PLACE), stages, operators(), terms(Delivery::Together, load.epoch));
+    // What the first task waits for is away now.
+    let (mut now, mut waited) = (1_000, 0);
+    worker.acquire(&tasks(), Timestamp(now)).unwrap();
+    while waited < 300 {
+        now += 30;
+        worker.step(Timestamp(now), Duration::ZERO).unwrap();
+        waited += usize::from(worker.tasks().any(|task| task.paused().is_some()));
+        assert!(now < 11_000, "it waited {waited} times");
+    }
+    let words: usize = (0..PARTITIONS).map(|partition| records(&world.borrow().log, COUNTS, partition).len()).sum();
+    assert_eq!(words, 80, "all of the other partition");
+    drop(worker);
+    world.borrow_mut().die(0);
+    assert!(live(&world, load, &mut now));
+    check_log(&world.borrow().log, &model::expected(&lines), false);
 }
 
 /// The power goes, and the log in the process loses its last epochs while the stores keep them.

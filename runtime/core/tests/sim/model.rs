@@ -65,8 +65,8 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
                             letter("count", word, "", DIED);
                         } else if word.starts_with('x') {
                             letter("count", word, "", "x");
-                        } else if word == "pox" {
-                            letter("count", word, "", "pox");
+                        } else if word == "pox" || word == "never" {
+                            letter("count", word, "", word);
                         } else {
                             *expected.counts.entry(word.into()).or_default() += 1;
                             set.insert((word.to_owned(), *at));
@@ -81,6 +81,8 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
     for timer in set.into_iter().filter(|&(_, at)| at + TIMER <= watermark) {
         if timer.0 == "bomb" || blamed.timers.contains(&timer) {
             letter("count", &timer.0, &timer.1.to_string(), DIED);
+        } else if timer.0 == "dud" {
+            letter("count", &timer.0, &timer.1.to_string(), "dud");
         } else {
             expected.timers.insert(timer);
         }

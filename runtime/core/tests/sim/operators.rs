@@ -40,13 +40,18 @@ fn emit(scope: &mut Scope, origin: u32, key: &[u8], value: &[u8], at: i64) -> Re
 /// What a process dies of.
 pub struct Killed;
 
+/// Whether what is outside cannot be reached: for a while, again and again.
+fn is_away(now: Timestamp) -> bool {
+    (now.0 / 200) % 3 == 2
+}
+
 /// Ends the process in the middle of a call.
 fn kill() -> ! {
     resume_unwind(Box::new(Killed))
 }
 
 /// Splits at spaces. `poison` fails the whole call, `slow` takes too long, `no` is a failure of its own record,
-/// `kill` kills the process.
+/// `kill` kills the process. One that begins with `later` cannot be split while the outside is away.
 pub struct Split(Declaration);
 
 impl Split {
@@ -75,6 +80,9 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         match message.value.unwrap_or_default() {
             b"kill" => kill(),
             b"poison" => return Err(CallError::Permanent("poisoned".into())),
+            line if line.starts_with(b"later") && is_away(call.info.processing_time) => {
+                return Err(CallError::Transient("away".into()));
+            }
             b"slow" => return Err(CallError::Deadline("slow".into())),
             b"no" => outcome.failures.push(Failure { index, reason: "no".into() }),
             line => {
@@ -89,7 +97,8 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
 
 /// Counts words, notes the host's time, which is another one each time that a call is made again, and sets a timer for
 /// each word that tells its time. A word that begins with `x` fails after it wrote, and
-/// `pox` fails the whole call after it wrote; `die` kills the process, as does the timer of `bomb`.
+/// `pox` fails the whole call after it wrote; `die` kills the process, as does the timer of `bomb`;
+/// `never` waits for what never comes, and the timer of `dud` fails.
 pub struct Count(Declaration);
 
 impl Count {
@@ -139,6 +148,9 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         if word == b"die" {
             kill();
         }
+        if word == b"never" {
+            return Err(CallError::Transient("never".into()));
+        }
         if word == b"pox" {
             return Err(CallError::Permanent("pox".into()));
         }
@@ -161,6 +173,9 @@ fn tell(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     for (timer, index) in call.records.iter().zip(0..) {
         if timer.key == Some(b"bomb") {
             kill();
+        }
+        if timer.key == Some(b"dud") {
+            return Err(CallError::Permanent("dud".into()));
         }
         let value = [b"timer ", timer.value.unwrap_or_default()].concat();
         emit(scope, index, timer.key.unwrap_or_default(), &value, timer.timestamp.0)?;

@@ -21,7 +21,7 @@ pub fn stages(skips: bool) -> Vec<Arc<Stage>> {
         changelog,
         outputs: vec![vec![Edge::Target(to)]],
         on_error: if skips { OnError::Skip } else { OnError::DeadLetter(LETTERS) },
-        retry: Retry::default(),
+        retry: Retry { attempts: 4, backoff: Duration::from_millis(100) },
         limits: Limits::default(),
     };
     let entry = vec![Edge::Node { node: 0, input: 0 }];
@@ -79,13 +79,14 @@ pub fn deadly() -> Lines {
 /// So many lines, by a seed.
 pub fn many(count: usize, seed: u64) -> Lines {
     let words = ["a", "b", "c", "d", "é", "ß", "longer"];
-    let bad = ["xé", "pox"];
+    let bad = ["xé", "pox", "dud", "never"];
     let mut random = Random(seed);
     let mut lines: Lines = vec![Vec::new(); 4];
     for number in 0..count {
         let line = match random.below(60) {
             0 => "poison".to_owned(),
             1 => "no".to_owned(),
+            3 => "later a".to_owned(),
             2 => "slow".to_owned(),
             _ => {
                 let mut word = || {
@@ -109,6 +110,22 @@ pub fn many_deadly(count: usize, seed: u64) -> Lines {
         let index = random.below(lines.len() as u64) as usize;
         let at = lines[index].0;
         lines.insert(index, (at, line.to_owned()));
+    }
+    lines
+}
+
+/// Lines that wait for what is away, in both partitions of both sources, and one that waits for what never comes.
+pub fn patient() -> Lines {
+    let mut lines = few();
+    for (partition, index, at, line) in [
+        (0, 1, 1, "later b"),
+        (1, 0, 0, "later é"),
+        (2, 1, 3, "later c a"),
+        (3, 1, 3, "later"),
+        (0, 3, 3, "c never c"),
+        (1, 3, 9, "dud a"),
+    ] {
+        lines[partition].insert(index, (at, line.to_owned()));
     }
     lines
 }
