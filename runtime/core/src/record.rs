@@ -1,6 +1,7 @@
 //! The plain values that everything else is said in.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Milliseconds since the Unix epoch. [`Timestamp::NONE`] means that there is none.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -26,6 +27,36 @@ impl Default for Timestamp {
     fn default() -> Self {
         Self::NONE
     }
+}
+
+/// One reading of the host's clocks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Now {
+    /// The time of day. Somebody may set that clock, so it jumps in either direction.
+    pub time: Timestamp,
+    /// Milliseconds of a clock that nobody sets, since any moment: how long something took is told by it.
+    pub steady: Timestamp,
+}
+
+impl Now {
+    /// Clocks that agree.
+    pub const fn both(at: Timestamp) -> Self {
+        Self { time: at, steady: at }
+    }
+
+    /// How long until a moment of the steady clock; none if it is over.
+    pub fn until(self, moment: Timestamp) -> Duration {
+        left(self.steady, moment)
+    }
+
+    /// How long until a time of day, if nobody sets that clock.
+    pub fn until_time(self, time: Timestamp) -> Duration {
+        left(self.time, time)
+    }
+}
+
+fn left(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::from_millis(then.0.saturating_sub(now.0).max(0) as u64)
 }
 
 /// The position of a record in its partition.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, ChangelogId, Fault, Lease, Sealed, Sink, Source, Store, Stores, Tasks};
-use crate::record::{Epoch, Offset, TaskId, Timestamp};
+use crate::record::{Epoch, Now, Offset, TaskId, Timestamp};
 use crate::row::META;
 use crate::stage::Stage;
 use crate::state::State;
@@ -189,7 +189,7 @@ pub(crate) fn restore(
         }
     }
     // The first reads, so that a store that opens well and cannot be read is found out here.
-    task.next_tick()?;
+    task.next_tick(Now { time: now, steady: now })?;
     Ok((task, restored))
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
 use crate::port::{Fault, Fetched, Lease, Mark, Position};
-use crate::record::{Epoch, Offset, TaskId, Timestamp};
+use crate::record::{Epoch, Now, Offset, TaskId, Timestamp};
 use crate::row::Due;
 use crate::stage::Stage;
 use crate::state::{self, State};
@@ -245,16 +245,16 @@ impl Task {
     pub fn turn(
         &mut self,
         operators: &mut [Box<dyn Operator>],
-        now: Timestamp,
+        now: Now,
         announce: &mut Announce<'_>,
     ) -> Result<Turned, Fault> {
-        self.paused = self.paused.filter(|&until| until > now);
+        self.paused = self.paused.filter(|&until| until > now.steady);
         let mut limit = if self.care().is_singly() { 1 } else { usize::MAX };
         loop {
             let cut = self.cut(limit)?;
             let before = self.memory.clone();
             let marks: Vec<_> = self.states.iter().map(|state| state.as_ref().map(|state| state.mark())).collect();
-            self.memory.clock = now.max(self.memory.clock);
+            self.memory.clock = now.time.max(self.memory.clock);
             let turn = Turn {
                 task: self.id,
                 stage: &self.stage,
@@ -272,7 +272,8 @@ impl Task {
                 Ok(effects) => return Ok(Turned::Done(self.pass(cut, effects))),
                 Err(stop) => stop,
             };
-            self.memory = before;
+            // Operators have been told this time.
+            self.memory = Memory { clock: self.memory.clock, ..before };
             for (state, mark) in self.states.iter_mut().zip(marks) {
                 if let (Some(state), Some(mark)) = (state, mark) {
                     state.undo(mark);
@@ -288,7 +289,7 @@ impl Task {
                     if let Some(care) = self.watch.withdraw() {
                         announce(care)?;
                     }
-                    return self.learn(stop, now).map(Turned::Dropped);
+                    return self.learn(stop, now.steady).map(Turned::Dropped);
                 }
             }
         }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::commit::{Guarantee, Open, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Polled, Sealed, Sink, Source, Stores, Tasks};
-use crate::record::{Offset, TaskId, Timestamp};
+use crate::record::{Now, Offset, TaskId, Timestamp};
 use crate::recovery::{self, Restored, World};
 use crate::stage::Stage;
 use crate::state::State;
@@ -62,6 +62,8 @@ pub struct Worker {
     open: Option<Open>,
     records: BTreeMap<u16, u64>,
     terms: Terms,
+    /// The time of day as it was told last. All else that is called `now` here is of the steady clock.
+    time: Timestamp,
     aborts: u32,
     suspects: Suspects,
     /// Whether what an earlier process may have left open is decided.
@@ -82,6 +84,7 @@ impl Worker {
             open: None,
             records: BTreeMap::new(),
             terms,
+            time: Timestamp::NONE,
             aborts: 0,
             suspects: Suspects::default(),
             clean: false,
@@ -100,8 +103,9 @@ impl Worker {
     }
 
     /// Takes over tasks, each where the log says it stands. The open epoch is sealed first.
-    pub fn acquire(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
+    pub fn acquire(&mut self, ids: &[TaskId], now: Now) -> Result<(), Fault> {
         self.seal(now)?;
+        let now = now.steady;
         self.held.extend(ids.iter().map(|&id| (id, false)));
         let acquired = self.clean().and_then(|()| self.start(ids, now));
         self.recover(acquired, now)
@@ -167,8 +171,9 @@ impl Worker {
     }
 
     /// Lets go of tasks: what they did is committed first, or lost.
-    pub fn release(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
+    pub fn release(&mut self, ids: &[TaskId], now: Now) -> Result<(), Fault> {
         self.seal(now)?;
+        let now = now.steady;
         let released = self.write_behind(ids).and_then(|()| self.disown(ids));
         self.recover(released, now)?;
         for id in ids {
@@ -209,11 +214,22 @@ impl Worker {
 
     /// Makes one turn, waiting for records at most `wait`, and ends the epoch if it is time. Answers whether anything
     /// was done.
-    pub fn step(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
+    pub fn step(&mut self, now: Now, wait: Duration) -> Result<bool, Fault> {
+        let now = self.hear(now);
         let stepped = self.advance(now, wait);
         let done = matches!(stepped, Ok(true));
         self.recover(stepped.map(|_| ()), now)?;
         Ok(done)
+    }
+
+    /// Takes note of the time of day. Answers the time of the steady clock.
+    fn hear(&mut self, now: Now) -> Timestamp {
+        self.time = now.time;
+        now.steady
+    }
+
+    fn clocks(&self, now: Timestamp) -> Now {
+        Now { time: self.time, steady: now }
     }
 
     fn advance(&mut self, now: Timestamp, wait: Duration) -> Result<bool, Fault> {
@@ -270,18 +286,19 @@ impl Worker {
 
     /// How long a poll may wait before something else is due.
     fn wait(&mut self, now: Timestamp, longest: Duration) -> Result<Duration, Fault> {
-        let mut due = self.open.map(|open| open.due_at(&self.terms.bounds));
+        let now = self.clocks(now);
+        let open = self.open.map(|open| now.until(open.due_at(&self.terms.bounds)));
+        let mut least = open.unwrap_or(longest).min(longest);
         for task in self.tasks.values_mut() {
-            let tick = self.suspects.check(task.id(), task.next_tick())?;
-            due = due.into_iter().chain(tick).min();
+            let tick = self.suspects.check(task.id(), task.next_tick(now))?;
+            least = tick.map_or(least, |left| left.min(least));
         }
-        let left = due.map(|due| Duration::from_millis(due.0.saturating_sub(now.0).max(0) as u64));
-        Ok(left.map_or(longest, |left| left.min(longest)))
+        Ok(least)
     }
 
     fn tick(&mut self, id: TaskId, now: Timestamp) -> Result<bool, Fault> {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(false) };
-        let due = self.suspects.check(id, task.tick(now))?;
+        let due = self.suspects.check(id, task.tick(Now { time: self.time, steady: now }))?;
         if due {
             self.turn(id, now)?;
         }
@@ -317,7 +334,7 @@ impl Worker {
         else {
             return Ok(());
         };
-        let before = task.records();
+        let (before, clocks) = (task.records(), Now { time: self.time, steady: now });
         let Ports { sink, tasks, .. } = &mut self.ports;
         let lease = task.lease();
         let row = task.care().is_singly().then(|| task.stands(tasks.id(), self.terms.revision));
@@ -326,7 +343,7 @@ impl Worker {
             sink.begin()?;
             sink.commit(&[Sealed { task: id, lease, row }]).map(drop)
         };
-        match self.suspects.check(id, task.turn(operators, now, &mut announce))? {
+        match self.suspects.check(id, task.turn(operators, clocks, &mut announce))? {
             Turned::Done(effects) => {
                 let records = task.records() - before;
                 self.begin(now)?;

@@ -7,13 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tracing::{debug, error};
 use wasmill_core::commit::{Bounds, RowCache, Terms};
 use wasmill_core::port::Fault;
-use wasmill_core::record::{Offset, TaskId, Timestamp};
+use wasmill_core::record::{Now, Offset, TaskId, Timestamp};
 use wasmill_core::task::Task;
 use wasmill_core::task::memory::Counts;
 use wasmill_core::worker::{self, Ports};
@@ -169,7 +169,19 @@ pub fn spawn(job: Arc<Job>, worker: usize, place: usize, board: Arc<Board>, mete
     Ok(Handle { commands, thread })
 }
 
-/// The host's clock.
+/// The host's clocks, as one worker reads them.
+struct Clocks {
+    since: Instant,
+}
+
+impl Clocks {
+    fn read(&self) -> Now {
+        let steady = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Now { time: now(), steady: Timestamp(steady) }
+    }
+}
+
+/// The time of day.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -190,23 +202,24 @@ fn run(
     let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
     let mut publisher = Publisher::new(job, worker, meter, tell);
+    let clocks = Clocks { since: Instant::now() };
     loop {
         match inbox.try_recv() {
-            Ok(Command::Acquire(tasks)) => running.acquire(&tasks, now())?,
+            Ok(Command::Acquire(tasks)) => running.acquire(&tasks, clocks.read())?,
             Ok(Command::Release(tasks, done)) => {
-                running.release(&tasks, now())?;
+                running.release(&tasks, clocks.read())?;
                 // Who asked may have given up waiting.
                 let _ = done.send(());
             }
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
-                running.seal(now())?;
+                running.seal(clocks.read())?;
                 publisher.publish(&mut running);
                 let tasks: Vec<_> = running.tasks().map(Task::id).collect();
-                running.release(&tasks, now())?;
+                running.release(&tasks, clocks.read())?;
                 return Ok(());
             }
             Err(TryRecvError::Empty) => {
-                running.step(now(), WAIT).map_err(|fault| failed(&job.pipeline, &fault))?;
+                running.step(clocks.read(), WAIT).map_err(|fault| failed(&job.pipeline, &fault))?;
             }
         }
         publisher.publish(&mut running);

@@ -1,7 +1,9 @@
 //! What a task does by the clock: timers of processing time, inputs that fall idle, what it tells downstream.
 
+use std::time::Duration;
+
 use crate::port::{Control, Fault};
-use crate::record::Timestamp;
+use crate::record::{Now, Timestamp};
 use crate::row::Due;
 use crate::stage;
 use crate::task::Task;
@@ -11,21 +13,22 @@ use crate::watermark::{Progress, Told, millis};
 const TELL_EVERY: i64 = 200;
 
 impl Task {
-    /// When a turn without records is due: at once where timers are, `None` where nothing waits for the clock.
-    pub fn next_tick(&mut self) -> Result<Option<Timestamp>, Fault> {
-        if self.paused.is_some() {
-            return Ok(self.paused);
+    /// How long until a turn without records is due: none at all where timers are, `None` where nothing waits for a clock.
+    pub fn next_tick(&mut self, now: Now) -> Result<Option<Duration>, Fault> {
+        if let Some(until) = self.paused {
+            return Ok(Some(now.until(until)));
         }
-        let mut next = None;
+        let clock = Now { time: now.time.max(self.memory.clock), ..now };
+        let mut next = self.tell_at().map(|at| now.until(at));
         for state in self.states.iter_mut().flatten() {
-            next = next.into_iter().chain(state.earliest(Due::Processing)?).min();
+            let timer = state.earliest(Due::Processing)?.map(|at| clock.until_time(at));
+            next = next.into_iter().chain(timer).min();
         }
         for (input, at) in self.stage.inputs.iter().zip(0..) {
-            if let Some(idle) = self.idle_at(input, at) {
-                next = next.into_iter().chain([idle]).min();
-            }
+            let idle = self.idle_at(input, at).map(|at| now.until(at));
+            next = next.into_iter().chain(idle).min();
         }
-        Ok(next.into_iter().chain(self.tell_at()).min())
+        Ok(next)
     }
 
     fn idle_at(&self, input: &stage::Input, index: usize) -> Option<Timestamp> {
@@ -39,15 +42,15 @@ impl Task {
     }
 
     /// Takes note of inputs of which nothing came for long. Answers whether a turn without records is due.
-    pub fn tick(&mut self, now: Timestamp) -> Result<bool, Fault> {
-        self.paused = self.paused.filter(|&until| until > now);
+    pub fn tick(&mut self, now: Now) -> Result<bool, Fault> {
+        self.paused = self.paused.filter(|&until| until > now.steady);
         if self.paused.is_some() {
             return Ok(false);
         }
         let stage = self.stage.clone();
         let mut due = self.memory.backlog;
         for (input, index) in stage.inputs.iter().zip(0..) {
-            if self.idle_at(input, index).is_some_and(|at| at <= now)
+            if self.idle_at(input, index).is_some_and(|at| at <= now.steady)
                 && let Some(Progress::Records { idle, .. }) = self.memory.inputs.get_mut(index)
             {
                 *idle = true;
@@ -55,8 +58,10 @@ impl Task {
                 due = true;
             }
         }
+        // The time of day as operators know it does not go back.
+        let time = now.time.max(self.memory.clock);
         for state in self.states.iter_mut().flatten() {
-            due |= state.earliest(Due::Processing)?.is_some_and(|at| at <= now);
+            due |= state.earliest(Due::Processing)?.is_some_and(|at| at <= time);
         }
         Ok(due)
     }
@@ -73,7 +78,7 @@ impl Task {
 
     /// The control record that is due, if one is.
     pub fn tell(&mut self, now: Timestamp) -> Option<Control> {
-        if self.tell_at().is_none_or(|at| at > now) {
+        if self.paused.is_some() || self.tell_at().is_none_or(|at| at > now) {
             return None;
         }
         let told = self.to_tell();

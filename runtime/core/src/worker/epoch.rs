@@ -2,7 +2,7 @@
 
 use crate::commit::{Guarantee, Open};
 use crate::port::{Fault, Sealed, Written};
-use crate::record::{TaskId, Timestamp};
+use crate::record::{Now, TaskId, Timestamp};
 use crate::row::{self, Kind, META};
 use crate::task::memory::Local;
 use crate::task::turn::Effects;
@@ -39,7 +39,8 @@ impl Worker {
     }
 
     /// Ends the open epoch now, if there is one.
-    pub fn seal(&mut self, now: Timestamp) -> Result<(), Fault> {
+    pub fn seal(&mut self, now: Now) -> Result<(), Fault> {
+        let now = self.hear(now);
         let committed = self.commit(now);
         self.recover(committed, now)
     }

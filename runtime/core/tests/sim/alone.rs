@@ -10,18 +10,19 @@ use std::time::Duration;
 use wasmill_core::batch::Headers;
 use wasmill_core::cache::Lag;
 use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
-use wasmill_core::record::Timestamp;
 use wasmill_core::row;
 use wasmill_core::stage::{Retry, Stage};
 use wasmill_core::task::memory::Local;
 use wasmill_core::worker::Worker;
 
 use crate::check::{check_blamed, check_log, check_rest, records};
+use crate::clock::Clock;
 use crate::disk::Damage;
 use crate::log::{COUNTS, LETTERS, PARTITIONS};
 use crate::model::{self, DIED, Expected};
 use crate::pipeline::{Lines, deadly, feed, few, many, operators, patient, stages, tasks};
 use crate::ports::ports;
+use crate::random::Random;
 use crate::world::{Delivery, KINDS, Kind, Place, Shared, World, survives};
 
 /// The one worker.
@@ -54,15 +55,18 @@ pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
 
 /// Runs the worker until all is processed, starting it anew whenever it dies.
 pub fn run(load: Load<'_>, fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
+    run_by(&mut Clock::at(1_000), load, fail_at, delivery)
+}
+
+fn run_by(clock: &mut Clock, load: Load<'_>, fail_at: BTreeMap<usize, Kind>, delivery: Delivery) -> Shared {
     let world = new_world(load, fail_at, delivery);
-    to_the_end(&world, load);
+    to_the_end(&world, load, clock);
     world
 }
 
-fn to_the_end(world: &Shared, load: Load<'_>) {
-    let mut now = 1_000;
+fn to_the_end(world: &Shared, load: Load<'_>, clock: &mut Clock) {
     for _ in 0..80 {
-        if live(world, load, &mut now) {
+        if live(world, load, clock) {
             return;
         }
         world.borrow_mut().die(0);
@@ -71,19 +75,19 @@ fn to_the_end(world: &Shared, load: Load<'_>) {
 }
 
 /// Runs the worker until it dies or all is processed, and says which.
-pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
+pub fn live(world: &Shared, load: Load<'_>, clock: &mut Clock) -> bool {
     for task in tasks() {
         world.borrow_mut().give(PLACE, task);
     }
     let terms = terms(world.borrow().delivery, load.epoch);
     let mut worker = Worker::new(ports(world, PLACE), stages(false), operators(), terms);
-    if worker.acquire(&tasks(), Timestamp(*now)).is_err() {
+    if worker.acquire(&tasks(), clock.now()).is_err() {
         return false;
     }
-    let mut quiet = 0;
+    let (mut quiet, mut settled) = (0, false);
     for _ in 0..5_000 {
-        *now += 30;
-        let stepped = survives(world, || worker.step(Timestamp(*now), Duration::ZERO));
+        clock.pass(30);
+        let stepped = survives(world, || worker.step(clock.now(), Duration::ZERO));
         let Some(Ok(done)) = stepped else { return false };
         for task in worker.tasks().filter(|task| task.paused().is_some()) {
             assert!(!task.is_dirty(), "{} waits with an open epoch", task.id());
@@ -91,8 +95,13 @@ pub fn live(world: &Shared, load: Load<'_>, now: &mut i64) -> bool {
         }
         let ended = worker.ends().all(|(_, _, end)| end.is_some());
         quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
+        if quiet > 1 && settled {
+            return worker.release(&tasks(), clock.now()).is_ok();
+        }
         if quiet > 1 {
-            return worker.release(&tasks(), Timestamp(*now)).is_ok();
+            // What waits for the time of day comes now.
+            clock.settle();
+            (quiet, settled) = (0, true);
         }
     }
     panic!("no end");
@@ -219,20 +228,39 @@ fn others_go_on_while_one_waits() {
     let stages = stages(false).iter().map(patient).collect();
     let mut worker = Worker::new(ports(&world, PLACE), stages, operators(), terms(Delivery::Together, load.epoch));
     // What the first task waits for is away now.
-    let (mut now, mut waited) = (1_000, 0);
-    worker.acquire(&tasks(), Timestamp(now)).unwrap();
+    let (mut clock, mut waited) = (Clock::at(1_000), 0);
+    worker.acquire(&tasks(), clock.now()).unwrap();
     while waited < 300 {
-        now += 30;
-        worker.step(Timestamp(now), Duration::ZERO).unwrap();
+        clock.pass(30);
+        worker.step(clock.now(), Duration::ZERO).unwrap();
         waited += usize::from(worker.tasks().any(|task| task.paused().is_some()));
-        assert!(now < 11_000, "it waited {waited} times");
+        assert!(clock.steady < 11_000, "it waited {waited} times");
     }
     let words: usize = (0..PARTITIONS).map(|partition| records(&world.borrow().log, COUNTS, partition).len()).sum();
     assert_eq!(words, 80, "all of the other partition");
     drop(worker);
     world.borrow_mut().die(0);
-    assert!(live(&world, load, &mut now));
+    assert!(live(&world, load, &mut clock));
     check_log(&world.borrow().log, &model::expected(&lines), false);
+}
+
+/// The time of day is set forwards and backwards by seconds all the time: nothing is lost, and nothing waits for it but timers in
+/// processing time.
+#[test]
+fn a_clock_that_is_set_loses_nothing() {
+    let lines = many(60, 11);
+    let expected = model::expected(&lines);
+    assert!(expected.ticks.len() > 5, "{:?}", expected.ticks);
+    for seed in 0..300 {
+        let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 5 };
+        let mut random = Random(seed);
+        let faults = (0..random.below(3)).map(|_| (1 + random.below(400) as usize, KINDS[random.below(4) as usize]));
+        let mut clock = Clock::jumping(1_000_000, seed);
+        let world = run_by(&mut clock, load, faults.collect(), Delivery::Together);
+        check_log(&world.borrow().log, &expected, false);
+        assert_eq!(check_rest(&world.borrow()), 2, "seed {seed}");
+        assert!(clock.steady < 1_040_000, "seed {seed}: it took {} ms", clock.steady - 1_000_000);
+    }
 }
 
 /// The power goes, and the log in the process loses its last epochs while the stores keep them.
@@ -244,14 +272,14 @@ fn a_log_that_forgets_its_tail_is_followed() {
     let calls = run(load, BTreeMap::new(), Delivery::Together).borrow().calls;
     for at in (1..calls).step_by(3) {
         let world = new_world(load, [(at, Kind::CrashAfter)].into(), Delivery::Together);
-        let mut now = 1_000;
-        live(&world, load, &mut now);
+        let mut clock = Clock::at(1_000);
+        live(&world, load, &mut clock);
         world.borrow_mut().die(0);
         let log = world.borrow().log.clone();
-        assert!(live(&world, load, &mut now));
+        assert!(live(&world, load, &mut clock));
         world.borrow_mut().die(0);
         world.borrow_mut().log = log;
-        assert!(live(&world, load, &mut now), "call {at}");
+        assert!(live(&world, load, &mut clock), "call {at}");
         check_log(&world.borrow().log, &expected, false);
         assert_eq!(check_rest(&world.borrow()), 2);
     }
@@ -283,7 +311,7 @@ fn damaged_stores_are_read_anew() {
                     let world =
                         new_world(load, fault.map(|fault| (at, fault)).into_iter().collect(), Delivery::Together);
                     world.borrow_mut().damage_at = Some((at, damage));
-                    to_the_end(&world, load);
+                    to_the_end(&world, load, &mut Clock::at(1_000));
                     check_log(&world.borrow().log, &expected, false);
                     assert_eq!(check_rest(&world.borrow()), 2);
                     world.borrow().disks[0].repaired
@@ -307,11 +335,11 @@ fn a_full_disk_ends_the_worker_and_loses_nothing() {
     for at in 1..calls {
         let world = new_world(load, BTreeMap::new(), Delivery::Together);
         world.borrow_mut().full_at = Some(at);
-        let mut now = 1_000;
-        if !live(&world, load, &mut now) {
+        let mut clock = Clock::at(1_000);
+        if !live(&world, load, &mut clock) {
             ended += 1;
             world.borrow_mut().die(0);
-            assert!(live(&world, load, &mut now), "full from call {at} on, then not any more");
+            assert!(live(&world, load, &mut clock), "full from call {at} on, then not any more");
         }
         check_log(&world.borrow().log, &expected, false);
         assert_eq!(check_rest(&world.borrow()), 2);

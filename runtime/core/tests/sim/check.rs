@@ -11,7 +11,8 @@ use wasmill_core::task::memory::{Counts, Local, Memory};
 
 use crate::disk::Rows;
 use crate::log::{At, CHANGELOG, COUNTS, Entry, LETTERS, Log, PARTITIONS, Record, WORDS};
-use crate::model::{self, Blamed, DIED, Expected, Letter};
+use crate::model::{self, Blamed, DIED, Expected, Letter, Ticks};
+use crate::operators::SHORT;
 use crate::pipeline::Lines;
 use crate::world::World;
 
@@ -35,7 +36,8 @@ fn hash(text: &str) -> u64 {
 /// The records and timers that the rows of tasks name as what processes died on.
 fn blamed(log: &Log, lines: &Lines) -> Blamed {
     let mut blamed = Blamed::default();
-    let timers = model::expected(lines).timers;
+    let all = model::expected(lines);
+    let ticks = all.ticks.keys().cloned().collect();
     for (task, suspect) in &log.settled {
         let partition = task.partition.0;
         match (task.stage, suspect.place) {
@@ -48,9 +50,11 @@ fn blamed(log: &Log, lines: &Lines) -> Blamed {
                 let Some((_, Entry::Record(word))) = entry else { panic!("{offset} is no word") };
                 blamed.words.push((text(word.key.as_deref()), word.at));
             }
-            (1, [1, _, key, name]) => {
+            (1, [domain, _, key, name]) if domain > 0 => {
                 let is_it = |(word, at): &&(String, i64)| (hash(word), hash(&at.to_string())) == (key, name);
-                blamed.timers.extend(timers.iter().find(is_it).cloned());
+                let (of, blamed) =
+                    if domain == 1 { (&all.timers, &mut blamed.timers) } else { (&ticks, &mut blamed.ticks) };
+                blamed.extend(of.iter().find(is_it).cloned());
             }
             (stage, place) => panic!("stage {stage}: {place:?} is nothing that is processed"),
         }
@@ -61,19 +65,38 @@ fn blamed(log: &Log, lines: &Lines) -> Blamed {
 /// The log holds what the model says, but for what was blamed for deaths that it may not have caused. Answers how much.
 pub fn check_blamed(log: &Log, lines: &Lines, skips: bool) -> usize {
     let blamed = blamed(log, lines);
-    check_log(log, &model::expected_but(lines, &blamed), skips);
-    blamed.lines.len() + blamed.words.len() + blamed.timers.len()
+    check_but(log, &model::expected_but(lines, &blamed), skips, &blamed);
+    blamed.lines.len() + blamed.words.len() + blamed.timers.len() + blamed.ticks.len()
 }
 
 /// The log holds what the model says, and the counts say what it holds.
 pub fn check_log(log: &Log, expected: &Expected, skips: bool) {
+    check_but(log, expected, skips, &Blamed::default());
+}
+
+fn check_but(log: &Log, expected: &Expected, skips: bool, blamed: &Blamed) {
     let mut found = Expected { lines: expected.lines, ..read_back(log) };
     if skips {
         assert!(found.letters.is_empty());
         found.letters.clone_from(&expected.letters);
     }
+    let ticks = check_ticks(&found.ticks, &expected.ticks, blamed);
+    found.ticks.clone_from(&expected.ticks);
     assert_eq!(found, *expected);
-    check_counts(log, expected, skips);
+    check_counts(log, expected, skips, ticks);
+}
+
+/// A timer in processing time fires at least once, and no more often than it was set. Answers how many fired.
+fn check_ticks(found: &Ticks, expected: &Ticks, blamed: &Blamed) -> u64 {
+    for (tick, times) in expected {
+        let fired = found.get(tick).copied().unwrap_or_default();
+        assert!(
+            fired <= *times && (fired > 0 || blamed.ticks.contains(tick)),
+            "{tick:?} fired {fired} of {times} times"
+        );
+    }
+    assert!(found.keys().all(|tick| expected.contains_key(tick)), "{found:?}");
+    found.values().sum()
 }
 
 /// What a reader finds, and that it is in order.
@@ -81,9 +104,15 @@ fn read_back(log: &Log) -> Expected {
     let mut found = Expected::default();
     for partition in 0..PARTITIONS {
         let mut last_timer = i64::MIN;
+        let mut shorts = BTreeMap::new();
         for record in records(log, COUNTS, partition) {
             let (word, value) = (text(record.key.as_deref()), text(record.value.as_deref()));
-            if let Some(at) = value.strip_prefix("timer ") {
+            if let Some(at) = value.strip_prefix("tick ") {
+                *found.ticks.entry((word, at.parse().unwrap())).or_default() += 1;
+            } else if let Some(short) = value.strip_prefix("short ") {
+                found.shorts += 1;
+                check_short(shorts.entry(word).or_default(), short);
+            } else if let Some(at) = value.strip_prefix("timer ") {
                 assert!(found.timers.insert((word, at.parse().unwrap())), "a timer fired twice");
                 assert!(record.at >= last_timer, "timers fired out of order");
                 last_timer = record.at;
@@ -109,8 +138,18 @@ pub fn read_letter(letter: &Record) -> Letter {
     (header("wasmill-error-operator"), text(letter.key.as_deref()), text(letter.value.as_deref()), reason)
 }
 
+/// What is counted for a short time goes on from the last count if that was not over at the watermark, else from none.
+/// `last`: the last count, and when it was written.
+fn check_short(last: &mut Option<(u64, i64)>, told: &str) {
+    let numbers: Vec<i64> = told.split(' ').map(|number| number.parse().unwrap()).collect();
+    let [count, read, written] = numbers[..] else { panic!("{told}") };
+    let alive = last.filter(|(_, written)| read == i64::MIN || written + SHORT > read);
+    assert_eq!(count as u64, alive.map_or(0, |(count, _)| count) + 1, "{told} after {last:?}");
+    *last = Some((count as u64, written));
+}
+
 /// What a changelog says up to an offset.
-fn replay(log: &Log, at: At, end: Offset) -> Rows {
+pub fn replay(log: &Log, at: At, end: Offset) -> Rows {
     let mut rows = Rows::new();
     for (_, entry) in log.committed(at, 0).take_while(|(offset, _)| *offset < end.0) {
         match entry {
@@ -150,7 +189,8 @@ pub fn check_rest(world: &World) -> usize {
         rows.retain(|row, _| row::kind(row) != Some(row::Kind::Index));
         let expected = replay(log, (CHANGELOG + changelog, task.partition.0), local.next);
         assert_eq!(rows, expected, "{task}: the store differs from its changelog");
-        if epoch == row.epoch {
+        // The first changelog of a stage has all epochs.
+        if epoch == row.epoch && *changelog == 0 {
             current += 1;
             check_memory(&expected, row.guarantee, row.epoch.0);
         }
@@ -159,7 +199,7 @@ pub fn check_rest(world: &World) -> usize {
 }
 
 /// What became of all records and timers: none is left out, none is counted twice.
-fn check_counts(log: &Log, expected: &Expected, skips: bool) {
+fn check_counts(log: &Log, expected: &Expected, skips: bool, ticks: u64) {
     let mut split = Counts::default();
     let mut count = Counts::default();
     for partition in (0..PARTITIONS).map(Partition) {
@@ -178,8 +218,8 @@ fn check_counts(log: &Log, expected: &Expected, skips: bool) {
     let words = expected.counts.values().sum::<u64>() + failed(false) - bombs;
     assert_eq!((split.input, split.emitted, rejected(&split)), (expected.lines, words, failed(true)));
     let timers = expected.timers.len() as u64;
-    assert_eq!((count.input, rejected(&count)), (words + timers + bombs, failed(false)));
-    assert_eq!(count.emitted, expected.counts.values().sum::<u64>() + timers);
+    assert_eq!((count.input, rejected(&count)), (words + timers + ticks + bombs, failed(false)));
+    assert_eq!(count.emitted, expected.counts.values().sum::<u64>() + expected.shorts + timers + ticks);
 }
 
 fn check_memory(rows: &Rows, guarantee: Guarantee, of: u64) {
@@ -212,6 +252,7 @@ fn check_index(store: &Rows) {
         .collect();
     assert_eq!(timers, set, "the index of timers");
     let limited: BTreeSet<_> =
-        rows(row::Kind::Value).map(|(row, _)| row.as_slice()).filter(|row| row[1] == 1).collect();
-    assert_eq!(expiring, limited, "the index of what expires");
+        rows(row::Kind::Value).map(|(row, _)| row.as_slice()).filter(|row| [1, 3].contains(&row[1])).collect();
+    // What is gone before its time stays in the index until then.
+    assert!(limited.is_subset(&expiring), "the index of what expires: {limited:?} in {expiring:?}");
 }

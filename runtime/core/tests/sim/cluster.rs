@@ -8,14 +8,18 @@ use std::env;
 use std::ops::Range;
 use std::panic::catch_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use wasmill_core::operator::Operator;
 use wasmill_core::port::Fault;
-use wasmill_core::record::{TaskId, Timestamp};
+use wasmill_core::record::{Now, TaskId};
+use wasmill_core::stage::Stage;
 use wasmill_core::worker::{Event, Worker};
 
 use crate::alone::terms;
 use crate::check::{check_blamed, check_rest};
+use crate::clock::Clock;
 use crate::pipeline::{Lines, feed, many, many_deadly, operators, stages, tasks};
 use crate::ports::ports;
 use crate::random::Random;
@@ -27,43 +31,49 @@ const WORKERS: u32 = 2;
 /// Things that happen before all is well.
 const ACTS: usize = 400;
 
-struct Cluster {
-    world: Shared,
+/// The stages of a pipeline and its operators; where it is told to, records that fail are skipped.
+pub type Job = Box<dyn Fn(bool) -> (Vec<Arc<Stage>>, Vec<Vec<Box<dyn Operator>>>)>;
+
+pub struct Cluster {
+    pub world: Shared,
+    job: Job,
     workers: BTreeMap<Place, Worker>,
     random: Random,
-    now: i64,
+    clock: Clock,
     /// Whether records that fail are skipped.
     skips: bool,
     trace: bool,
 }
 
 impl Cluster {
-    fn new(seed: u64, lines: &Lines) -> Self {
+    pub fn new(seed: u64, lines: &Lines, job: Job) -> Self {
         let trace = env::var_os("WASMILL_SIM_TRACE").is_some();
         let mut random = Random(seed);
         let mut world = World { random: Random(random.next()), ..World::new(NODES) };
         feed(&mut world.log, lines);
         world.log.trace = trace;
         let skips = random.one_in(3);
+        // Some runs have a clock that is set all the time.
+        let clock = if random.one_in(4) { Clock::jumping(1_000_000, seed) } else { Clock::at(1_000) };
         // Some runs meet a fault at every few calls, some hardly any.
         world.chance = Some(20 + random.below(600));
         for (index, task) in tasks().into_iter().enumerate() {
             world.owners.insert(task, index % NODES);
         }
         let mut cluster =
-            Self { world: Rc::new(RefCell::new(world)), workers: BTreeMap::new(), random, now: 1_000, skips, trace };
+            Self { job, world: Rc::new(RefCell::new(world)), workers: BTreeMap::new(), random, clock, skips, trace };
         (0..NODES).for_each(|node| cluster.start(node));
         cluster
     }
 
     fn tell(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            println!("{} {}", self.now, what());
+            println!("{} {}", self.clock.steady, what());
         }
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp(self.now)
+    fn now(&self) -> Now {
+        self.clock.now()
     }
 
     fn start(&mut self, node: usize) {
@@ -71,7 +81,8 @@ impl Cluster {
             let place = (node, worker);
             let made = ports(&self.world, place);
             let terms = terms(Delivery::Together, Duration::from_millis(100));
-            self.workers.insert(place, Worker::new(made, stages(self.skips), operators(), terms));
+            let (stages, operators) = (self.job)(self.skips);
+            self.workers.insert(place, Worker::new(made, stages, operators, terms));
         }
     }
 
@@ -96,7 +107,7 @@ impl Cluster {
     }
 
     /// Does something with a worker; one that cannot go on takes its process with it.
-    fn with(&mut self, place: Place, act: impl FnOnce(&mut Worker, Timestamp) -> Result<(), Fault>) {
+    fn with(&mut self, place: Place, act: impl FnOnce(&mut Worker, Now) -> Result<(), Fault>) {
         let now = self.now();
         let Some(worker) = self.workers.get_mut(&place) else { return };
         let done = survives(&self.world, || act(worker, now));
@@ -105,10 +116,10 @@ impl Cluster {
             events
                 .iter()
                 .filter(|event| **event != Event::Begun)
-                .for_each(|event| println!("{now:?} {place:?} {event:?}"));
+                .for_each(|event| println!("{} {place:?} {event:?}", now.steady.0));
             match &done {
-                Some(Err(fault)) => println!("{now:?} {place:?} {fault}"),
-                None => println!("{now:?} {place:?} killed"),
+                Some(Err(fault)) => println!("{} {place:?} {fault}", now.steady.0),
+                None => println!("{} {place:?} killed", now.steady.0),
                 Some(Ok(())) => {}
             }
         }
@@ -202,12 +213,12 @@ impl Cluster {
     }
 
     fn step(&mut self, place: Place) {
-        self.now += 10 + self.random.below(30) as i64;
-        self.world.borrow_mut().log.expire(self.now);
+        self.clock.pass(10 + self.random.below(30) as i64);
+        self.world.borrow_mut().log.expire(self.clock.steady);
         self.with(place, |worker, now| worker.step(now, Duration::ZERO).map(drop));
     }
 
-    fn act(&mut self) {
+    pub fn act(&mut self) {
         let node = self.random.below(NODES as u64) as usize;
         let place = (node, self.random.below(u64::from(WORKERS)) as u32);
         match self.random.below(100) {
@@ -222,9 +233,9 @@ impl Cluster {
     }
 
     /// All is well until nothing is left to do.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.world.borrow_mut().chance = None;
-        let mut quiet = 0;
+        let (mut quiet, mut settled) = (0, false);
         for _ in 0..3_000 {
             (0..NODES).for_each(|node| self.hear(node));
             let places: Vec<_> = self.workers.keys().copied().collect();
@@ -237,8 +248,13 @@ impl Cluster {
                     .values()
                     .all(|worker| worker.is_quiet() && worker.ends().all(|(_, _, end)| end.is_some()));
             quiet = if at_rest { quiet + 1 } else { 0 };
-            if quiet > 20 {
+            if quiet > 20 && settled {
                 return self.release();
+            }
+            if quiet > 20 {
+                // What waits for the time of day comes now.
+                self.clock.settle();
+                (quiet, settled) = (0, true);
             }
         }
         panic!("no end");
@@ -261,7 +277,7 @@ impl Cluster {
 
 /// Runs a seed. Answers what it met.
 fn run(seed: u64, lines: &Lines) -> (Met, usize, usize) {
-    let mut cluster = Cluster::new(seed, lines);
+    let mut cluster = Cluster::new(seed, lines, Box::new(|skips| (stages(skips), operators())));
     (0..ACTS).for_each(|_| cluster.act());
     cluster.settle();
     let world = cluster.world.borrow();
@@ -271,7 +287,7 @@ fn run(seed: u64, lines: &Lines) -> (Met, usize, usize) {
 }
 
 /// So many seeds, or those that the environment asks for.
-fn seeds(count: u64) -> Range<u64> {
+pub fn seeds(count: u64) -> Range<u64> {
     let asked = env::var("WASMILL_SIM_SEEDS").ok().and_then(|seeds| {
         let (from, to) = seeds.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)

@@ -6,6 +6,7 @@ mod alone;
 mod at_least_once;
 mod bounds;
 mod check;
+mod clock;
 mod cluster;
 mod disk;
 mod log;

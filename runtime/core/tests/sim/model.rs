@@ -10,6 +10,9 @@ pub const DIED: &str = "died";
 /// A dead letter: operator, key, value, reason.
 pub type Letter = (String, String, String, String);
 
+/// Timers, and how often.
+pub type Ticks = BTreeMap<(String, i64), u64>;
+
 /// What a reader must find.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Expected {
@@ -17,6 +20,11 @@ pub struct Expected {
     pub counts: BTreeMap<String, u64>,
     /// The timers that fired: word and time that they were set at.
     pub timers: BTreeSet<(String, i64)>,
+    /// The timers in processing time that fired: word and event time that they were set at.
+    /// They may fire once for each time that they were set, or once for several.
+    pub ticks: Ticks,
+    /// How often each word was counted for a short time.
+    pub shorts: u64,
     /// The dead letters in any order.
     pub letters: Vec<Letter>,
     /// How many lines there are, which no reader of the outputs sees.
@@ -32,6 +40,8 @@ pub struct Blamed {
     pub words: Vec<(String, i64)>,
     /// Timers: word and time that they were set at.
     pub timers: BTreeSet<(String, i64)>,
+    /// Timers in processing time.
+    pub ticks: BTreeSet<(String, i64)>,
 }
 
 /// What must become of lines with their event times, by partition.
@@ -44,8 +54,9 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
     let mut expected = Expected::default();
     let mut blamed = blamed.clone();
     let mut set = BTreeSet::new();
+    let mut letters = Vec::new();
     let mut letter = |operator: &str, key: &str, value: &str, reason: &str| {
-        expected.letters.push((operator.into(), key.into(), value.into(), reason.into()));
+        letters.push((operator.into(), key.into(), value.into(), reason.into()));
     };
     for (partition, lines) in lines.iter().enumerate() {
         for (number, (at, line)) in lines.iter().enumerate() {
@@ -70,6 +81,10 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
                         } else {
                             *expected.counts.entry(word.into()).or_default() += 1;
                             set.insert((word.to_owned(), *at));
+                            if word.starts_with('t') {
+                                expected.shorts += 1;
+                                *expected.ticks.entry((word.to_owned(), *at)).or_default() += 1;
+                            }
                         }
                     }
                 }
@@ -78,6 +93,9 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
     }
     let greatest = |partition: &Vec<(i64, String)>| partition.iter().map(|&(at, _)| at).max().unwrap_or(i64::MIN);
     let watermark = lines.iter().map(greatest).min().unwrap_or(i64::MIN).saturating_sub(1);
+    for tick in &blamed.ticks {
+        letter("count", &tick.0, &tick.1.to_string(), DIED);
+    }
     for timer in set.into_iter().filter(|&(_, at)| at + TIMER <= watermark) {
         if timer.0 == "bomb" || blamed.timers.contains(&timer) {
             letter("count", &timer.0, &timer.1.to_string(), DIED);
@@ -87,6 +105,7 @@ pub fn expected_but(lines: &[Vec<(i64, String)>], blamed: &Blamed) -> Expected {
             expected.timers.insert(timer);
         }
     }
+    expected.letters = letters;
     expected.letters.sort();
     expected.lines = lines.iter().map(Vec::len).sum::<usize>() as u64;
     expected

@@ -1,5 +1,6 @@
 //! Two operators, told as plugins would be: a splitter, and a counter with state that expires and timers.
 
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 
 use wasmill_core::batch::{ABSENT, Blobs};
@@ -8,11 +9,19 @@ use wasmill_core::operator::{
     Call, CallError, Declaration, Domain, Entry, Failure, Operator, Outcome, OutputDeclaration, Role, StateDeclaration,
     StateKind,
 };
-use wasmill_core::record::Timestamp;
+use wasmill_core::record::{Partition, Timestamp};
 use wasmill_core::scope::Scope;
+
+use crate::clock::outside;
 
 /// Milliseconds after a word's event time at which its timer is due.
 pub const TIMER: i64 = 5;
+
+/// Milliseconds of processing time after which the timer of a word that begins with `t` is due.
+pub const TICK: i64 = 40;
+
+/// Milliseconds of event time after which a word that begins with `t` is forgotten.
+pub const SHORT: i64 = 6;
 
 /// Milliseconds after which a word is forgotten in the state with a time to live.
 pub const TTL: i64 = 1_000_000;
@@ -41,8 +50,8 @@ fn emit(scope: &mut Scope, origin: u32, key: &[u8], value: &[u8], at: i64) -> Re
 pub struct Killed;
 
 /// Whether what is outside cannot be reached: for a while, again and again.
-fn is_away(now: Timestamp) -> bool {
-    (now.0 / 200) % 3 == 2
+fn is_away() -> bool {
+    (outside() / 200) % 3 == 2
 }
 
 /// Ends the process in the middle of a call.
@@ -80,7 +89,7 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
         match message.value.unwrap_or_default() {
             b"kill" => kill(),
             b"poison" => return Err(CallError::Permanent("poisoned".into())),
-            line if line.starts_with(b"later") && is_away(call.info.processing_time) => {
+            line if line.starts_with(b"later") && is_away() => {
                 return Err(CallError::Transient("away".into()));
             }
             b"slow" => return Err(CallError::Deadline("slow".into())),
@@ -99,20 +108,27 @@ fn split(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
 /// each word that tells its time. A word that begins with `x` fails after it wrote, and
 /// `pox` fails the whole call after it wrote; `die` kills the process, as does the timer of `bomb`;
 /// `never` waits for what never comes, and the timer of `dud` fails.
-pub struct Count(Declaration);
+///
+/// A word that begins with `t` also counts itself for a short time, tells what it knew of time then, and sets a timer in processing
+/// time.
+pub struct Count(Declaration, BTreeMap<Partition, Timestamp>);
 
 impl Count {
     pub fn new() -> Self {
         let state =
             |name: &str, kind, prefetch, ttl| StateDeclaration { name: name.into(), kind, prefetch, ttl, encoding: 1 };
-        Self(declaration(
-            Role::Process,
-            vec![
-                state("count", StateKind::Single, true, None),
-                state("last", StateKind::Single, false, Some(TTL as u64)),
-                state("when", StateKind::OrderedMap, false, None),
-            ],
-        ))
+        Self(
+            declaration(
+                Role::Process,
+                vec![
+                    state("count", StateKind::Single, true, None),
+                    state("last", StateKind::Single, false, Some(TTL as u64)),
+                    state("when", StateKind::OrderedMap, false, None),
+                    state("short", StateKind::Single, false, Some(SHORT as u64)),
+                ],
+            ),
+            BTreeMap::new(),
+        )
     }
 }
 
@@ -123,14 +139,18 @@ impl Operator for Count {
 
     fn call(&mut self, mut scope: Box<Scope>) -> (Box<Scope>, Result<Outcome, CallError>) {
         let call = scope.call().clone();
+        let last = self.1.insert(call.info.partition, call.info.processing_time);
+        assert!(last <= Some(call.info.processing_time), "processing time goes back");
         let result = match call.entry {
             Entry::Process => count(&call, &mut scope),
-            Entry::Timers(_) => tell(&call, &mut scope),
+            Entry::Timers(domain) => tell(&call, domain, &mut scope),
         };
         (scope, result)
     }
 
-    fn renew(&mut self) {}
+    fn renew(&mut self) {
+        self.1.clear();
+    }
 }
 
 fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
@@ -158,6 +178,9 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
             outcome.failures.push(Failure { index, reason: "x".into() });
         } else {
             emit(scope, index, word, n.to_string().as_bytes(), at)?;
+            if word.starts_with(b"t") {
+                short(call, scope, index, word, at)?;
+            }
         }
     }
     let mut values = Blobs::default();
@@ -169,8 +192,24 @@ fn count(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
     Ok(outcome)
 }
 
-fn tell(call: &Call, scope: &mut Scope) -> Result<Outcome, CallError> {
+/// Counts what is not forgotten, and tells: the count, the watermark at which it was read, and when it was written.
+fn short(call: &Call, scope: &mut Scope, index: u32, word: &[u8], at: i64) -> Result<(), CallError> {
+    let of_key = call.records.iter().filter(|record| record.key == Some(word)).map(|record| record.timestamp.0);
+    let (read, written) = (call.info.watermark.0, of_key.max().unwrap_or(at).max(call.info.watermark.0));
+    let n = scope.get(3, word, b"")?.map_or(0, |stored| stored[1]) + 1;
+    scope.put(3, word, b"", &[1, n])?;
+    scope.set_timer(Domain::ProcessingTime, word, at.to_string().as_bytes(), call.info.processing_time.plus(TICK))?;
+    emit(scope, index, word, format!("short {n} {read} {written}").as_bytes(), at)
+}
+
+fn tell(call: &Call, domain: Domain, scope: &mut Scope) -> Result<Outcome, CallError> {
     for (timer, index) in call.records.iter().zip(0..) {
+        if domain == Domain::ProcessingTime {
+            assert!(timer.timestamp <= call.info.processing_time, "a timer fires before its time");
+            let value = [b"tick ", timer.value.unwrap_or_default()].concat();
+            emit(scope, index, timer.key.unwrap_or_default(), &value, timer.timestamp.0)?;
+            continue;
+        }
         if timer.key == Some(b"bomb") {
             kill();
         }

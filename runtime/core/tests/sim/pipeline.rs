@@ -87,6 +87,7 @@ pub fn many(count: usize, seed: u64) -> Lines {
             0 => "poison".to_owned(),
             1 => "no".to_owned(),
             3 => "later a".to_owned(),
+            4..7 => "tea tip".to_owned(),
             2 => "slow".to_owned(),
             _ => {
                 let mut word = || {

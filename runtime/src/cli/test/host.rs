@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use wasmill_core::batch::{Batch, Headers, Message};
 use wasmill_core::operator::{Declaration, Operator, Role};
 use wasmill_core::port::{ChangelogId, Control, Fetched, Lease, Mark, Stores as _, Target};
-use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
+use wasmill_core::record::{Now, Offset, Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 use wasmill_core::state::{self, State};
@@ -104,10 +104,11 @@ impl Host {
     fn settle(&mut self) -> Result<()> {
         loop {
             self.clock = self.task.paused().map_or(self.clock, |until| until.max(self.clock));
-            if !self.task.has_work() && !self.task.tick(self.clock)? {
+            if !self.task.has_work() && !self.task.tick(Now::both(self.clock))? {
                 return Ok(());
             }
-            let Turned::Done(effects) = self.task.turn(&mut self.operators, self.clock, &mut |_| Ok(()))? else {
+            let Turned::Done(effects) = self.task.turn(&mut self.operators, Now::both(self.clock), &mut |_| Ok(()))?
+            else {
                 continue;
             };
             for (Target(output), flow) in effects.outputs {
