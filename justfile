@@ -12,6 +12,10 @@ test *args:
 sim seeds='100000':
     WASMILL_SIM_SEEDS=0..{{seeds}} cargo test --release --target-dir target/sim -p wasmill-core --test sim -- --nocapture no_schedule_shows
 
+# Random pipelines under random schedules, by so many seeds
+pipelines seeds='100000':
+    WASMILL_SIM_SEEDS=0..{{seeds}} cargo test --release --target-dir target/sim -p wasmill-core --test sim -- --nocapture no_pipeline
+
 # Remove one protection after the other, and see a test turn red
 mutate *names:
     tests/mutations/run {{names}}

@@ -9,6 +9,8 @@ mod check;
 mod clock;
 mod cluster;
 mod disk;
+mod graph;
+mod graphs;
 mod log;
 mod model;
 mod operators;
