@@ -9,14 +9,15 @@ use wasmill::plugin::Placed;
 use wasmill_core::batch::{Batch, Headers, Message};
 use wasmill_core::flow::Flow;
 use wasmill_core::operator::{Operator, Role};
-use wasmill_core::port::{ChangelogId, Fetched, Lease, Mark, Store, StoreError, Target, Write};
-use wasmill_core::record::{Offset, TaskId, Timestamp};
+use wasmill_core::port::{ChangelogId, Fetched, Found, Lease, Mark, Store, StoreError, Target};
+use wasmill_core::record::{Now, Offset, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 use wasmill_core::state::{self, State};
 use wasmill_core::task::memory::Memory;
 use wasmill_core::task::row::TaskRow;
 use wasmill_core::task::{Task, Turned};
+use wasmill_core::writes::Writes;
 
 use super::script::{AHEAD, CLOCK, OUTPUT, RECORD, Record, are_headers};
 
@@ -66,10 +67,12 @@ impl World {
         self.task.accept(fetched, self.clock);
         for _ in 0..TURNS {
             self.clock = self.task.paused().map_or(self.clock, |until| until.max(self.clock));
-            if !self.task.has_work() && !self.task.tick(self.clock).unwrap() {
+            if !self.task.has_work() && !self.task.tick(Now::both(self.clock)).unwrap() {
                 return true;
             }
-            if let Turned::Done(effects) = self.task.turn(&mut self.operators, self.clock, &mut |_| Ok(())).unwrap() {
+            if let Turned::Done(effects) =
+                self.task.turn(&mut self.operators, Now::both(self.clock), &mut |_| Ok(())).unwrap()
+            {
                 effects.outputs.iter().for_each(|(target, flow)| self.check(*target, flow));
             }
             assert!(
@@ -164,16 +167,21 @@ impl Store for Rows {
         Ok(self.0.get(row).cloned())
     }
 
+    fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
+        rows.iter().for_each(|&row| visit(row, self.0.get(row).map(Vec::as_slice)));
+        Ok(())
+    }
+
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
         let rows = self.0.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
         let _ = { rows }.all(|(row, value)| visit(row, value));
         Ok(())
     }
 
-    fn apply(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        for (row, value) in writes {
+    fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+        for (row, value) in writes.iter() {
             match value {
-                Some(value) => self.0.insert(row.clone(), value.clone()),
+                Some(value) => self.0.insert(row.to_vec(), value.to_vec()),
                 None => self.0.remove(row),
             };
         }
