@@ -46,6 +46,8 @@ def measured(place, *arguments, log="warn"):
     began = time.monotonic()
     command = [BINARY, "run", "pipeline.yaml", "--until-end", "--data-dir", "data", *arguments]
     environment = {**os.environ, "WASMILL_LOG": log}
+    # It makes each trap trace the host's own stack as well.
+    environment.pop("RUST_BACKTRACE", None)
     process = subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
     stderr = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

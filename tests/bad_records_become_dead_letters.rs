@@ -1,7 +1,7 @@
 //! Records that an operator cannot handle, among good ones: they alone are dead letters, and the others come out exactly
 //! once. 4 partitions, 2 workers, the store sled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -236,4 +236,39 @@ fn a_bad_record_stops_the_pipeline_where_the_policy_says_so_and_nothing_is_lost(
     poisoned.run("on-error: dead-letter").ok();
     poisoned.dead_letters();
     poisoned.assert_all_good_ones_came_out_once("stop");
+}
+
+#[test]
+fn what_may_work_later_is_a_dead_letter_after_its_attempts() {
+    let attempts = "retry: {attempts: 2, backoff: 10ms}";
+    letters_only("waits", attempts, "the database is away", "3");
+}
+
+#[test]
+fn a_timer_that_fails_is_a_dead_letter_and_the_others_fire() {
+    let poisoned = Poisoned::with("arms-duds", POISON, some);
+    let all = poisoned.pipeline.replace(", at: poison", "");
+    let sinks = "sinks:\n  counts: {topic: counts, from: guest.out}\n";
+    poisoned.place.write("pipeline.yaml", format!("{all}{sinks}"));
+    let log = ["--data-dir", "data", "--workers", "2", "--store", "sled"];
+    poisoned.place.run([&["run", "pipeline.yaml", "--until-end", "--drain"], &log[..]].concat()).ok();
+    let keys = |records: Vec<Value>| -> Vec<(String, String)> {
+        let text = |record: &Value, part: &str| record[part].as_str().unwrap().to_owned();
+        let mut keys: Vec<_> = records.iter().map(|record| (text(record, "key"), text(record, "value"))).collect();
+        keys.sort();
+        keys
+    };
+    let expected = |name: &str, is_one: &dyn Fn(usize) -> bool| -> Vec<(String, String)> {
+        let keys: BTreeSet<_> = (0..RECORDS).filter(|&record| is_one(record)).map(|record| record % KEYS).collect();
+        let mut keys: Vec<_> = keys.into_iter().map(|key| (format!("k{key}"), name.to_owned())).collect();
+        keys.sort();
+        keys
+    };
+    let letters = poisoned.consumed("poisoned.dead-letters");
+    for letter in &letters {
+        assert!(header(letter, "reason").starts_with("panicked; at "), "{letter}");
+        assert_eq!((header(letter, "operator"), &letter["headers"]["wasmill-error-offset"]), ("guest", &Value::Null));
+    }
+    assert_eq!(keys(letters), expected("dud", &some));
+    assert_eq!(keys(poisoned.consumed("counts")), expected("good", &|record| !some(record)));
 }

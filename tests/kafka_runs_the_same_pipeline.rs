@@ -89,6 +89,17 @@ fn the_same_file_counts_words_on_kafka() {
     assert_eq!(kafka.counts().len(), 2 * words::count(&(text + more)).values().sum::<u64>() as usize);
 }
 
+#[test]
+fn a_feed_makes_the_topic_of_its_source_where_that_may_be() {
+    let kafka = Kafka::new("fed");
+    let text = words::lines(200, 5);
+    kafka.place.write("text.txt", &text);
+    let mut arguments = kafka.arguments();
+    arguments.extend(["--feed".into(), "lines=text.txt".into()]);
+    kafka.place.run(arguments).ok();
+    kafka.check(&text);
+}
+
 /// 60,000 lines, 4 partitions, 2 workers, sled; at least 20 kills between commits, 8 of them with an open epoch.
 #[test]
 fn word_count_on_kafka_is_exactly_once_over_20_kills() {

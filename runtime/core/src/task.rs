@@ -269,7 +269,10 @@ impl Task {
                 effects: Effects::default(),
             };
             let stop = match turn.run() {
-                Ok(effects) => return Ok(Turned::Done(self.pass(cut, effects))),
+                Ok(effects) => {
+                    let called = given(&self.memory) > given(&before);
+                    return Ok(Turned::Done(self.pass(cut, effects, called)));
+                }
                 Err(stop) => stop,
             };
             // Operators have been told this time.
@@ -322,7 +325,7 @@ impl Task {
         }
     }
 
-    fn pass(&mut self, cut: Cut, effects: Effects) -> Effects {
+    fn pass(&mut self, cut: Cut, effects: Effects, called: bool) -> Effects {
         self.states.iter_mut().flatten().for_each(|state| state.settle());
         let Cut { segment, progress, next, at, control } = cut;
         let mut whole = true;
@@ -339,7 +342,7 @@ impl Task {
         self.memory.watermark = segment.after;
         self.records += segment.records.len() as u64;
         self.trial.passed(whole);
-        self.watch.passed(segment.records.len());
+        self.watch.passed(segment.records.len(), called);
         self.memory.backlog = effects.backlog;
         self.dirty = true;
         effects
@@ -435,6 +438,11 @@ impl Task {
         let next = self.committed.next.iter().zip(0..);
         next.map(|(&next, input)| Position { input, next, mark: mark(input) }).collect()
     }
+}
+
+/// How many records and timers operators were given.
+fn given(memory: &Memory) -> u64 {
+    memory.operators.iter().map(|operator| operator.counts.input).sum()
 }
 
 /// Numbers the states of a stage's operators in a task's memory.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 
 use super::backend::{Backend, TopicKind};
+use crate::pipeline::count::Count;
 use crate::pipeline::plan::{InputKind, Plan, Purpose, Stage};
 use crate::pipeline::spec::Create;
 
@@ -16,6 +17,19 @@ pub const DEFAULT_PARTITIONS: u32 = 4;
 pub struct Widths {
     topics: BTreeMap<String, u32>,
     stages: Vec<u32>,
+}
+
+/// The partitions of a user's topic; one that is missing is made where that is asked for. `None` if it is not there.
+pub fn ensure(backend: &dyn Backend, topic: &str, create: Option<&Create>) -> Result<Option<u32>> {
+    let there = backend.partitions(topic)?;
+    if there.is_some() || create.is_none() && !backend.makes_topics() {
+        return Ok(there);
+    }
+    let asked = create.and_then(|create| create.partitions.map(Count::get));
+    let partitions = asked.unwrap_or(DEFAULT_PARTITIONS);
+    let replication = create.and_then(|create| create.replication.map(|count| count.get() as u16));
+    backend.create(topic, TopicKind::Records, partitions, replication)?;
+    Ok(Some(partitions))
 }
 
 impl Widths {
@@ -63,19 +77,11 @@ impl Widths {
         what: &str,
         name: &str,
     ) -> Result<()> {
-        let partitions = match backend.partitions(topic)? {
-            Some(partitions) => partitions,
-            None if create.is_some() || backend.makes_topics() => {
-                let asked = create.and_then(|create| create.partitions.map(super::super::pipeline::count::Count::get));
-                let partitions = asked.unwrap_or(DEFAULT_PARTITIONS);
-                let replication = create.and_then(|create| create.replication.map(|count| count.get() as u16));
-                backend.create(topic, TopicKind::Records, partitions, replication)?;
-                partitions
-            }
-            None => bail!(
+        let Some(partitions) = ensure(backend, topic, create)? else {
+            bail!(
                 "topic {topic} of {what} {name} does not exist: make it, or say \
                  `create: {{partitions: {DEFAULT_PARTITIONS}}}` in the {what}"
-            ),
+            )
         };
         self.topics.insert(topic.to_owned(), partitions);
         Ok(())

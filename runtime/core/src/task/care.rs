@@ -152,7 +152,7 @@ fn hash(bytes: &[u8]) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     care: Care,
-    /// Records, and turns without any, that went through in the open epoch.
+    /// Records, and turns of timers alone, that went through in the open epoch.
     passed: u32,
     /// Whether what is at fault was settled, in the turn under way and in the open epoch.
     settled: (bool, bool),
@@ -200,9 +200,9 @@ impl Watch {
         self.settled.0 = false;
     }
 
-    /// The turn under way went through.
-    pub(crate) fn passed(&mut self, records: usize) {
-        self.passed = self.passed.saturating_add((records as u32).max(1));
+    /// The turn under way went through. `called`: operators were, with records or timers.
+    pub(crate) fn passed(&mut self, records: usize, called: bool) {
+        self.passed = self.passed.saturating_add((records as u32).max(u32::from(called)));
         self.settled = (false, self.settled.0 || self.settled.1);
     }
 
@@ -214,6 +214,8 @@ impl Watch {
         let left = left.saturating_sub(self.passed);
         let care = Care { claims, left, struck, announced: None };
         match left {
+            // No operator was called: what the last process died on may be still to come.
+            _ if self.passed == 0 => care,
             0 => care.released(),
             _ if care.is_singly() => care,
             // It went on: only two claims without any epoch are a reason to run singly.
@@ -251,6 +253,10 @@ mod tests {
         let care = Care::default().claimed(false, 1);
         assert_eq!((care.claims, care.is_careful()), (1, false));
         let mut watch = Watch::new(care);
+        watch.passed(0, false);
+        watch.committed();
+        assert_eq!(*watch.care(), care, "nothing was called in it");
+        watch.passed(1, true);
         watch.committed();
         assert_eq!(*watch.care(), Care::default());
     }
@@ -260,7 +266,7 @@ mod tests {
         let two = Care::first().claimed(false, 1);
         assert!(two.is_careful() && !two.is_singly());
         let mut watch = Watch::new(two);
-        watch.passed(256);
+        watch.passed(256, true);
         watch.committed();
         assert_eq!((watch.care().claims, watch.care().left), (1, LEFT_BY_TURN - 256), "it goes on with care");
         assert!(!(*watch.care()).claimed(false, 1).is_singly());
@@ -268,11 +274,11 @@ mod tests {
         assert!(three.is_singly());
         let mut watch = Watch::new(three);
         for _ in 1..3 * LEFT_SINGLY {
-            watch.passed(0);
+            watch.passed(0, true);
             watch.committed();
             assert!(watch.care().is_singly());
         }
-        watch.passed(1);
+        watch.passed(1, true);
         watch.committed();
         assert_eq!(*watch.care(), Care::default());
     }
@@ -284,7 +290,7 @@ mod tests {
         assert_eq!(watch.verdict(suspect(7)), None, "one may have been killed from outside");
         // Others may come before it, and go through.
         watch.announce(suspect(6));
-        watch.passed(1);
+        watch.passed(1, true);
         watch.committed();
         let twice = dies_on(*watch.care(), 7);
         assert!(Watch::new(twice.released()).has_verdict(), "a clean release keeps it");
@@ -294,7 +300,7 @@ mod tests {
         watch.dropped();
         watch.committed();
         assert!(watch.verdict(suspect(7)).is_some(), "it was not settled");
-        watch.passed(1);
+        watch.passed(1, true);
         watch.committed();
         assert_eq!((watch.verdict(suspect(7)), watch.care().struck), (None, None));
     }
@@ -304,7 +310,7 @@ mod tests {
         let once = dies_on(Care { claims: 3, left: 9, ..Care::default() }, 7);
         let mut watch = Watch::new(once);
         watch.announce(suspect(7));
-        watch.passed(1);
+        watch.passed(1, true);
         watch.committed();
         assert_eq!(watch.care().struck, None);
         let alive = Care { announced: Some(suspect(7)), ..once }.claimed(true, 1);

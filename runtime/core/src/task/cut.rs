@@ -141,7 +141,7 @@ mod tests {
         let mut task = task();
         for (limit, mark) in [(2, Mark::NONE), (2, Mark([1, 2, 3, 4, 5]))] {
             let cut = task.cut(limit).unwrap();
-            task.pass(cut, crate::task::turn::Effects::default());
+            task.pass(cut, crate::task::turn::Effects::default(), true);
             assert_eq!(task.memory.marks, [mark]);
         }
     }

@@ -244,6 +244,33 @@ fn others_go_on_while_one_waits() {
     check_log(&world.borrow().log, &model::expected(&lines), false);
 }
 
+/// The time of day is set by an hour while an epoch is open, a task waits, and a watermark is to be told.
+#[test]
+fn nothing_lasts_longer_or_shorter_for_a_clock_that_is_set() {
+    let lines = patient();
+    let expected = model::expected(&lines);
+    for hours in [-1, 1] {
+        let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
+        let world = new_world(load, BTreeMap::new(), Delivery::Together);
+        tasks().into_iter().for_each(|task| world.borrow_mut().give(PLACE, task));
+        let terms = terms(Delivery::Together, load.epoch);
+        let mut worker = Worker::new(ports(&world, PLACE), stages(false), operators(), terms);
+        let mut clock = Clock::at(10_000_000);
+        worker.acquire(&tasks(), clock.now()).unwrap();
+        let mut waits = 0;
+        while clock.steady < 10_003_000 {
+            clock.pass(30);
+            worker.step(clock.now(), Duration::ZERO).unwrap();
+            let paused = worker.tasks().any(|task| task.paused().is_some());
+            waits = if paused { waits + 1 } else { 0 };
+            assert!(waits < 40, "a pause does not end");
+            clock.set(if clock.steady > 10_000_100 { hours * 3_600_000 } else { 0 });
+        }
+        assert!(worker.is_quiet() && worker.ends().all(|(_, _, end)| end.is_some()), "set by {hours} hours");
+        check_log(&world.borrow().log, &expected, false);
+    }
+}
+
 /// The time of day is set forwards and backwards by seconds all the time: nothing is lost, and nothing waits for it but timers in
 /// processing time.
 #[test]

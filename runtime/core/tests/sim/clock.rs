@@ -50,6 +50,11 @@ impl Clock {
         self.latest = self.latest.max(self.steady + self.ahead);
     }
 
+    /// The time of day is set off by so much.
+    pub fn set(&mut self, ahead: i64) {
+        self.ahead = ahead;
+    }
+
     /// The time of day is set for good, past all that it was before.
     pub fn settle(&mut self) {
         self.setter = None;

@@ -55,6 +55,7 @@ impl Cluster {
         let skips = random.one_in(3);
         // Some runs have a clock that is set all the time.
         let clock = if random.one_in(4) { Clock::jumping(1_000_000, seed) } else { Clock::at(1_000) };
+        world.log.now = clock.steady;
         // Some runs meet a fault at every few calls, some hardly any.
         world.chance = Some(20 + random.below(600));
         for (index, task) in tasks().into_iter().enumerate() {

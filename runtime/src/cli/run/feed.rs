@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::lines::{Format, Lines};
 use crate::node::backend::Backend;
-use crate::node::widths::DEFAULT_PARTITIONS;
+use crate::node::widths;
 use crate::node::worker::now;
 use crate::pipeline::Graph;
 use crate::pipeline::graph::Source;
@@ -87,12 +87,9 @@ fn write(backend: &dyn Backend, source: &Source, file: &Path) -> Result<u64> {
     let lines = Lines { format: Format::of(file), key_separator: None };
     let records = lines.read(BufReader::new(from), now()).with_context(|| format!("{}", file.display()))?;
     let topic = source.topics.first().context("the source has no topic")?;
-    let asked = source.create.as_ref().and_then(|create| create.partitions.map(crate::pipeline::count::Count::get));
-    let mut broker = backend.broker()?;
-    if backend.makes_topics() {
-        broker.ensure(topic, asked.unwrap_or(DEFAULT_PARTITIONS))?;
-    }
-    Ok(broker.append(topic, &records)?.iter().sum())
+    // One that is neither there nor to be made is told by what appends to it.
+    widths::ensure(backend, topic, source.create.as_ref())?;
+    Ok(backend.broker()?.append(topic, &records)?.iter().sum())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod emits;
 mod reaches;
 mod returns;
 mod takes;
+mod timed;
 
 use std::sync::OnceLock;
 
@@ -33,9 +34,13 @@ impl Call {
         self.part(record, 0)
     }
 
+    pub fn value(&self, record: usize) -> &[u8] {
+        self.part(record, 2)
+    }
+
     /// The first record with a value.
     pub fn find(&self, value: &str) -> Option<usize> {
-        (0..self.len()).find(|&record| self.part(record, 2) == value.as_bytes())
+        (0..self.len()).find(|&record| self.value(record) == value.as_bytes())
     }
 
     fn part(&self, record: usize, part: usize) -> &[u8] {
@@ -136,6 +141,7 @@ impl processor::Guest for Guest {
         }
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
+            "arms-duds" => timed::arms(&call),
             "meters" | "declares-much" => reaches::meters(&call),
             "spins" => takes::spins(),
             "cries-and-spins" => takes::cries_and_spins(),
@@ -177,6 +183,10 @@ impl processor::Guest for Guest {
     }
 
     fn on_timers(_: CallInfo, _: Domain, timers: Batch, slots: Slots) -> Result<KeyedOutcome, Error> {
-        returns::forgets(&Call { records: timers, slots })
+        let call = Call { records: timers, slots };
+        match DOES.get().map(String::as_str) {
+            Some("arms-duds") => timed::fires(&call),
+            _ => returns::forgets(&call),
+        }
     }
 }

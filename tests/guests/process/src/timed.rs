@@ -1,0 +1,30 @@
+//! A guest that sets timers, of which some are duds.
+
+use crate::wasmill::plugin::timers::Domain;
+use crate::wasmill::plugin::types::{Batch, Error, KeyedOutcome};
+use crate::wasmill::plugin::{output, timers};
+use crate::{Call, nothing, takes};
+
+/// When all of them are due: in 2096.
+const DUE: i64 = 4_000_000_000_000;
+
+/// Sets a timer for each key, and another one for those of a record whose value is `poison`.
+pub fn arms(call: &Call) -> Result<KeyedOutcome, Error> {
+    for record in 0..call.len() {
+        let name = if call.value(record) == b"poison" { "dud" } else { "good" };
+        timers::set(Domain::EventTime, call.key(record), name.as_bytes(), DUE);
+    }
+    nothing()
+}
+
+/// Emits the key and name of each timer; a dud traps.
+pub fn fires(timers: &Call) -> Result<KeyedOutcome, Error> {
+    if timers.find("dud").is_some() {
+        return takes::traps();
+    }
+    let kept = |span: &[i32]| [span[0] | i32::MIN, span[1]];
+    let spans = timers.records.spans.chunks_exact(6);
+    let spans = spans.flat_map(|spans| [kept(&spans[..2]), kept(&spans[2..4]), [0, -1]].concat()).collect();
+    output::emit(0, &Batch { timestamps: timers.records.timestamps.clone(), spans, data: vec![] }, &[]);
+    nothing()
+}
