@@ -109,7 +109,7 @@ impl Task {
             trial: Trial::default(),
             watch: Watch::new(row.care),
             dirty: false,
-            paused: None,
+            paused: row.care.is_suspicious().then(|| now.plus(millis(care::WAIT))),
             ends: vec![None; inputs],
             seen: vec![now; inputs],
             told_at: Timestamp::NONE,
@@ -233,6 +233,11 @@ impl Task {
         if let Some(end) = self.ends.get_mut(input as usize) {
             *end = Some(next);
         }
+    }
+
+    /// Whether the open epoch has as many turns as it may have after processes that had it died.
+    pub(crate) fn is_due(&self) -> bool {
+        self.watch.is_due()
     }
 
     /// What processes that had it died on.

@@ -156,6 +156,9 @@ impl Worker {
                 task.keep_verdicts(verdicts);
             }
             world.source.assign(id, &task.positions())?;
+            if task.paused().is_some() {
+                world.source.unassign(id)?;
+            }
             self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored, care: *task.care() });
             self.tasks.insert(id, task);
         }
@@ -314,15 +317,16 @@ impl Worker {
 
     /// Makes a turn of a task, with the care that is due after processes that had it died.
     fn turn(&mut self, id: TaskId, now: Timestamp) -> Result<(), Fault> {
-        let care = self.tasks.get(&id).map(Task::care);
-        let (careful, singly) = care.map_or((false, false), |care| (care.is_careful(), care.is_singly()));
+        let singly = self.tasks.get(&id).is_some_and(|task| task.care().is_singly());
         if singly {
             // Nothing may be open when a call is announced, and no other one of this process announced beside it.
             self.commit(now)?;
             self.ports.tasks.alone(true);
         }
-        let turned = self.make_turn(id, now);
-        let turned = if careful { turned.and_then(|()| self.commit(now)) } else { turned };
+        let mut turned = self.make_turn(id, now);
+        if turned.is_ok() && self.tasks.get(&id).is_some_and(Task::is_due) {
+            turned = self.commit(now);
+        }
         if singly {
             self.ports.tasks.alone(false);
         }

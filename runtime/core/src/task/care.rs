@@ -1,26 +1,33 @@
 //! How carefully a task goes on after processes that had it died.
 //!
-//! A claim counts itself in the task's row, and a committed epoch resets the count. Two claims without an epoch make each
-//! turn an epoch of its own, so that what is lost with the next process is one turn. At three, the task's records run
-//! singly: each call of an operator has one record or timer, and is announced in the task's row before it is made. The one
-//! that is announced when a process dies is the first that the next one tries; the one on which a second process died
-//! is at fault, and the operator's policy applies to it.
+//! A claim counts itself in the task's row, and a committed epoch resets the count. Three claims without an epoch make the
+//! next epoch one turn long, and each one after it a turn longer, so that the place of what kills is soon the first thing
+//! behind a commit. At four, the task's records run singly: each call of an operator has one record or timer, and is
+//! announced in the task's row before it is made. A process that takes over a task of which one was announced waits
+//! before it goes on, so that whoever kills processes from outside meets the wait and not the call. The call on which a
+//! third process died in a row is at fault, and the operator's policy applies to it.
+
+use std::time::Duration;
 
 use crate::operator::Domain;
 use crate::task::trial::Place;
 use crate::varint::{put, take};
 
-/// Claims without an epoch from which on each turn is an epoch.
-const BY_TURN: u32 = 2;
+/// Claims without an epoch from which on epochs begin with one turn.
+const BY_TURN: u32 = 3;
 
 /// Claims without an epoch from which on records run singly.
-const SINGLY: u32 = 3;
+const SINGLY: u32 = 4;
 
-/// Processes that die on one call before it is at fault. One alone may have been killed from outside.
-const MAX_DEATHS: u32 = 2;
+/// Processes that die on one call before it is at fault. Some may have been killed from outside.
+pub const MAX_DEATHS: u32 = 3;
 
-/// Records after which turns may share an epoch again: as many as an epoch may have.
-const LEFT_BY_TURN: u32 = 200_000;
+/// Turns of an epoch from which on their number is not bounded any more. Before there are so many, epochs have had half
+/// a thousand.
+const MAX_TURNS: u32 = 32;
+
+/// How long a task waits after a process died during a call that was announced.
+pub(crate) const WAIT: Duration = Duration::from_millis(500);
 
 /// Records of an input after which records may share a turn again: as many as a turn may have.
 const LEFT_SINGLY: u32 = 256;
@@ -30,7 +37,9 @@ const LEFT_SINGLY: u32 = 256;
 pub struct Care {
     /// How often the task was claimed since its last epoch.
     pub claims: u32,
-    /// Records that are still to be taken with care.
+    /// Turns that the next epoch may have; 0 for any number.
+    pub turns: u32,
+    /// Records that are still to run singly.
     pub left: u32,
     /// The call on which a process died last, and how many did.
     pub struck: Option<(Suspect, u32)>,
@@ -66,10 +75,11 @@ impl Care {
             self.struck = Some((suspect, deaths + 1));
         }
         self.claims = self.claims.saturating_add(1);
-        match self.claims {
-            BY_TURN => self.left = LEFT_BY_TURN,
-            SINGLY => self.left = LEFT_SINGLY.saturating_mul(inputs.max(1) as u32),
-            _ => {}
+        if self.turns > 0 || self.claims >= BY_TURN {
+            self.turns = 1;
+        }
+        if self.claims == SINGLY {
+            self.left = LEFT_SINGLY.saturating_mul(inputs.max(1) as u32);
         }
         self
     }
@@ -81,12 +91,12 @@ impl Care {
 
     /// Whether records run singly.
     pub fn is_singly(&self) -> bool {
-        self.claims >= SINGLY
+        self.claims >= SINGLY && self.left > 0
     }
 
-    /// Whether each turn is an epoch of its own.
-    pub fn is_careful(&self) -> bool {
-        self.is_singly() || self.left > 0
+    /// Whether a process died on a call, and others are to show whether it was the call.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.struck.is_some() && self.convicted().is_none()
     }
 
     fn convicted(&self) -> Option<&(Suspect, u32)> {
@@ -100,6 +110,7 @@ impl Care {
 
     /// Writes all but the claims.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        put(bytes, u64::from(self.turns));
         put(bytes, u64::from(self.left));
         let (struck, deaths) = self.struck.map_or((None, 0), |(suspect, deaths)| (Some(suspect), deaths));
         put(bytes, u64::from(deaths));
@@ -113,10 +124,11 @@ impl Care {
 
     /// Reads what [`Care::encode`] wrote.
     pub(crate) fn decode(from: &mut &[u8], claims: u32) -> Option<Self> {
+        let turns = u32::try_from(take(from)?).ok()?;
         let left = u32::try_from(take(from)?).ok()?;
         let deaths = u32::try_from(take(from)?).ok()?;
         let struck = take_suspect(from)?.map(|suspect| (suspect, deaths));
-        Some(Self { claims, left, struck, announced: take_suspect(from)? })
+        Some(Self { claims, turns, left, struck, announced: take_suspect(from)? })
     }
 }
 
@@ -154,6 +166,8 @@ pub(crate) struct Watch {
     care: Care,
     /// Records, and turns of timers alone, that went through in the open epoch.
     passed: u32,
+    /// Turns with calls of operators that did.
+    turns: u32,
     /// Whether what is at fault was settled, in the turn under way and in the open epoch.
     settled: (bool, bool),
 }
@@ -203,24 +217,29 @@ impl Watch {
     /// The turn under way went through. `called`: operators were, with records or timers.
     pub(crate) fn passed(&mut self, records: usize, called: bool) {
         self.passed = self.passed.saturating_add((records as u32).max(u32::from(called)));
+        self.turns += u32::from(called || records > 0);
         self.settled = (false, self.settled.0 || self.settled.1);
     }
 
     /// What the row says once the open epoch is committed.
     pub(crate) fn sealed(&self) -> Care {
-        let Care { claims, left, struck, announced } = self.care;
+        let Care { claims, turns, left, struck, announced } = self.care;
         let survived = |suspect: &Suspect| announced == Some(*suspect);
         let struck = struck.filter(|(suspect, _)| !survived(suspect) && !self.settled.1);
-        let left = left.saturating_sub(self.passed);
-        let care = Care { claims, left, struck, announced: None };
-        match left {
+        let care = Care { claims, turns, left: left.saturating_sub(self.passed), struck, announced: None };
+        match turns {
             // No operator was called: what the last process died on may be still to come.
             _ if self.passed == 0 => care,
-            0 => care.released(),
-            _ if care.is_singly() => care,
-            // It went on: only two claims without any epoch are a reason to run singly.
-            _ => Care { claims: 1.min(claims), ..care },
+            _ if care.left > 0 => care,
+            0 | MAX_TURNS.. => care.released(),
+            // It goes on. Without another epoch the next process runs records singly.
+            _ => Care { claims: claims.min(BY_TURN - 1), turns: turns + 1, ..care },
         }
+    }
+
+    /// Whether the open epoch has as many turns as it may have.
+    pub(crate) fn is_due(&self) -> bool {
+        self.care.is_singly() || self.care.turns > 0 && self.turns >= self.care.turns
     }
 
     /// The open epoch is committed.
@@ -231,7 +250,7 @@ impl Watch {
     /// The open epoch was dropped.
     pub(crate) fn aborted(&mut self) {
         self.care.announced = None;
-        (self.passed, self.settled) = (0, (false, false));
+        (self.passed, self.turns, self.settled) = (0, 0, (false, false));
     }
 }
 
@@ -251,7 +270,7 @@ mod tests {
     #[test]
     fn an_epoch_makes_claims_forgotten() {
         let care = Care::default().claimed(false, 1);
-        assert_eq!((care.claims, care.is_careful()), (1, false));
+        assert_eq!((care.claims, care.turns > 0), (1, false));
         let mut watch = Watch::new(care);
         watch.passed(0, false);
         watch.committed();
@@ -262,30 +281,42 @@ mod tests {
     }
 
     #[test]
-    fn two_claims_without_an_epoch_make_turns_epochs_and_three_make_records_single() {
-        let two = Care::first().claimed(false, 1);
-        assert!(two.is_careful() && !two.is_singly());
-        let mut watch = Watch::new(two);
-        watch.passed(256, true);
-        watch.committed();
-        assert_eq!((watch.care().claims, watch.care().left), (1, LEFT_BY_TURN - 256), "it goes on with care");
-        assert!(!(*watch.care()).claimed(false, 1).is_singly());
-        let three = two.claimed(false, 3);
-        assert!(three.is_singly());
+    fn claims_without_an_epoch_make_epochs_short_and_then_records_single() {
+        let three = Care::first().claimed(false, 1).claimed(false, 1);
+        assert_eq!((three.turns, three.is_singly()), (1, false));
         let mut watch = Watch::new(three);
-        for _ in 1..3 * LEFT_SINGLY {
-            watch.passed(0, true);
+        for turns in 1..MAX_TURNS {
+            (0..turns).for_each(|_| {
+                assert!(!watch.is_due());
+                watch.passed(256, true);
+            });
+            assert!(watch.is_due(), "an epoch of {turns} turns");
             watch.committed();
-            assert!(watch.care().is_singly());
         }
-        watch.passed(1, true);
+        assert_eq!(watch.care().turns, MAX_TURNS);
+        assert_eq!(watch.care().claimed(false, 1).turns, 1, "and again when the next one dies");
+        assert!(watch.care().claimed(false, 1).claimed(false, 1).is_singly(), "at once if nothing came before that");
+        (0..MAX_TURNS).for_each(|_| watch.passed(256, true));
         watch.committed();
         assert_eq!(*watch.care(), Care::default());
     }
 
     #[test]
-    fn the_call_on_which_two_processes_died_is_at_fault() {
-        let once = dies_on(Care { claims: 3, left: 9, ..Care::default() }, 7);
+    fn records_run_singly_until_so_many_went_through() {
+        let four = Care { claims: SINGLY - 1, ..Care::default() }.claimed(false, 3);
+        let mut watch = Watch::new(four);
+        for _ in 0..3 * LEFT_SINGLY {
+            assert!(watch.care().is_singly());
+            watch.passed(0, true);
+            assert!(watch.is_due());
+            watch.committed();
+        }
+        assert!(!watch.care().is_singly() && watch.care().turns > 0);
+    }
+
+    #[test]
+    fn the_call_on_which_three_processes_died_is_at_fault() {
+        let once = dies_on(Care { claims: 4, left: 9, turns: 1, ..Care::default() }, 7);
         let mut watch = Watch::new(once);
         assert_eq!(watch.verdict(suspect(7)), None, "one may have been killed from outside");
         // Others may come before it, and go through.
@@ -293,10 +324,12 @@ mod tests {
         watch.passed(1, true);
         watch.committed();
         let twice = dies_on(*watch.care(), 7);
-        assert!(Watch::new(twice.released()).has_verdict(), "a clean release keeps it");
-        let mut watch = Watch::new(twice);
+        assert!(twice.is_suspicious() && Watch::new(twice).verdict(suspect(7)).is_none());
+        let thrice = dies_on(twice, 7);
+        assert!(Watch::new(thrice.released()).has_verdict(), "a clean release keeps it");
+        let mut watch = Watch::new(thrice);
         assert_eq!(watch.verdict(suspect(6)), None);
-        assert!(watch.verdict(suspect(7)).is_some_and(|(reason, deaths)| reason.contains("died on it") && deaths == 2));
+        assert!(watch.verdict(suspect(7)).is_some_and(|(reason, deaths)| reason.contains("died on it") && deaths == 3));
         watch.dropped();
         watch.committed();
         assert!(watch.verdict(suspect(7)).is_some(), "it was not settled");
@@ -307,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_call_that_goes_through_or_a_process_that_lives_is_not_at_fault() {
-        let once = dies_on(Care { claims: 3, left: 9, ..Care::default() }, 7);
+        let once = dies_on(Care { claims: 4, left: 9, turns: 1, ..Care::default() }, 7);
         let mut watch = Watch::new(once);
         watch.announce(suspect(7));
         watch.passed(1, true);
@@ -322,7 +355,7 @@ mod tests {
     fn care_comes_back_and_a_cut_one_does_not() {
         let timer = Place::Timer { domain: Domain::EventTime, at: Timestamp(5), key: vec![1], name: vec![2] };
         let announced = Some(Suspect::new(3, "p", &timer));
-        let care = Care { claims: 4, left: 200, struck: Some((suspect(-1), 2)), announced };
+        let care = Care { claims: 4, turns: 3, left: 200, struck: Some((suspect(-1), 2)), announced };
         for care in [care, Care { claims: 4, left: 1, ..Care::default() }] {
             let mut bytes = Vec::new();
             care.encode(&mut bytes);

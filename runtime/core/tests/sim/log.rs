@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmill_core::batch::Message;
 use wasmill_core::port::{Control, Target};
 use wasmill_core::record::{TaskId, Timestamp};
-use wasmill_core::task::care::Suspect;
+use wasmill_core::task::care::{MAX_DEATHS, Suspect};
 use wasmill_core::task::row::TaskRow;
 
 /// Partitions of every topic.
@@ -214,7 +214,7 @@ impl Log {
     pub fn put_row(&mut self, task: TaskId, row: TaskRow) {
         self.epochs.push((task, row.epoch.0));
         let before = self.rows.get(&task).map(|row| row.epoch);
-        let convicted = row.care.struck.filter(|(_, deaths)| *deaths > 1).map(|(suspect, _)| suspect);
+        let convicted = row.care.struck.filter(|(_, deaths)| *deaths >= MAX_DEATHS).map(|(suspect, _)| suspect);
         let was = self.convicted.remove(&task);
         self.convicted.extend(convicted.map(|suspect| (task, suspect)));
         if before < Some(row.epoch) && was != convicted {
