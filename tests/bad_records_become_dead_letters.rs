@@ -241,7 +241,7 @@ fn a_bad_record_stops_the_pipeline_where_the_policy_says_so_and_nothing_is_lost(
 #[test]
 fn what_may_work_later_is_a_dead_letter_after_its_attempts() {
     let attempts = "retry: {attempts: 2, backoff: 10ms}";
-    letters_only("waits", attempts, "the database is away", "3");
+    letters_only("waits", attempts, "the database is away", "2");
 }
 
 #[test]
@@ -251,18 +251,15 @@ fn a_timer_that_fails_is_a_dead_letter_and_the_others_fire() {
     let sinks = "sinks:\n  counts: {topic: counts, from: guest.out}\n";
     poisoned.place.write("pipeline.yaml", format!("{all}{sinks}"));
     let log = ["--data-dir", "data", "--workers", "2", "--store", "sled"];
-    poisoned.place.run([&["run", "pipeline.yaml", "--until-end", "--drain"], &log[..]].concat()).ok();
-    let keys = |records: Vec<Value>| -> Vec<(String, String)> {
+    poisoned.place.run([&["run", "pipeline.yaml", "--until-end"], &log[..]].concat()).ok();
+    // Those of a key fire behind each turn that has records of it.
+    let keys = |records: Vec<Value>| -> BTreeSet<(String, String)> {
         let text = |record: &Value, part: &str| record[part].as_str().unwrap().to_owned();
-        let mut keys: Vec<_> = records.iter().map(|record| (text(record, "key"), text(record, "value"))).collect();
-        keys.sort();
-        keys
+        records.iter().map(|record| (text(record, "key"), text(record, "value"))).collect()
     };
-    let expected = |name: &str, is_one: &dyn Fn(usize) -> bool| -> Vec<(String, String)> {
-        let keys: BTreeSet<_> = (0..RECORDS).filter(|&record| is_one(record)).map(|record| record % KEYS).collect();
-        let mut keys: Vec<_> = keys.into_iter().map(|key| (format!("k{key}"), name.to_owned())).collect();
-        keys.sort();
-        keys
+    let expected = |name: &str, is_one: &dyn Fn(usize) -> bool| -> BTreeSet<(String, String)> {
+        let records = (0..RECORDS).filter(|&record| is_one(record));
+        records.map(|record| (format!("k{}", record % KEYS), name.to_owned())).collect()
     };
     let letters = poisoned.consumed("poisoned.dead-letters");
     for letter in &letters {

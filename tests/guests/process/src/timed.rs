@@ -5,14 +5,11 @@ use crate::wasmill::plugin::types::{Batch, Error, KeyedOutcome};
 use crate::wasmill::plugin::{output, timers};
 use crate::{Call, nothing, takes};
 
-/// When all of them are due: in 2096.
-const DUE: i64 = 4_000_000_000_000;
-
-/// Sets a timer for each key, and another one for those of a record whose value is `poison`.
+/// Sets a timer for each key, and another one for those of a record whose value is `poison`. Both are due at once.
 pub fn arms(call: &Call) -> Result<KeyedOutcome, Error> {
     for record in 0..call.len() {
         let name = if call.value(record) == b"poison" { "dud" } else { "good" };
-        timers::set(Domain::EventTime, call.key(record), name.as_bytes(), DUE);
+        timers::set(Domain::ProcessingTime, call.key(record), name.as_bytes(), 0);
     }
     nothing()
 }
