@@ -111,7 +111,7 @@ fn word_count_on_kafka_is_exactly_once_over_20_kills() {
         // A task of the second stage has an epoch only after those that write its topic: with lives too short for that records
         // would run singly, and hardly any epoch would be open.
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let (commits, moment) = (4 + (seed >> 40) as usize % 8, Duration::from_micros((seed >> 20) % 50_000));
+        let (commits, moment) = (8 + (seed >> 40) as usize % 16, Duration::from_micros((seed >> 20) % 50_000));
         match live(kafka.place.command(kafka.arguments()), commits, moment) {
             End::Killed { open: epochs } => {
                 kills += 1;
