@@ -3,7 +3,7 @@
 
     cargo build --release && python3 bench/phases.py [--records 1000000] [--store sled]
 
-Three pipelines: a map (`route`'s kind of work: no state), a keyed count over 100,000 keys, and word count with its repartition.
+Three pipelines: a map without state, a keyed count over 100,000 keys, and word count with its repartition.
 Each runs once under `perf record`; a sample belongs to the phase of the innermost function on its stack that has one. Prints
 the machine, a table, and one JSON line. Needs perf.
 """
@@ -44,7 +44,7 @@ PHASES = [
     ("compile", r"cranelift|regalloc|wasmtime_internal_cranelift|wasmparser"),
     ("write behind", r"wasmill::store::"),
     ("poll", r"as wasmill_core::port::Source>::poll|Worker::poll$|task::cut"),
-    ("changelog", r"as wasmill_core::port::Sink>::change|State::changes|Worker::change"),
+    ("changelog", r"as wasmill_core::port::Sink>::change|State::changes"),
     ("log write", r"as wasmill_core::port::Sink>::(send|tell|flush|commit|begin)|embedded::commit|fjall|lsm_tree"),
     ("state read", r"task::call::prefetch|State::value|State::scan|layers::|cache::"),
     ("overlay", r"write_cells|State::put|State::settle|State::apply|State::advance|overlay::|table::"),
