@@ -6,9 +6,9 @@
 //!
 //! Any line may be the last that runs: what is not committed then is done again, by whoever acquires the tasks next.
 
+mod distrust;
 mod epoch;
 mod event;
-mod suspects;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::task::care::Care;
 use crate::task::row::TaskRow;
 use crate::task::{Task, Turned};
-use crate::worker::suspects::Suspects;
+use crate::worker::distrust::Distrust;
 
 pub use self::event::Event;
 
@@ -65,7 +65,7 @@ pub struct Worker {
     /// The time of day as it was told last. All else that is called `now` here is of the steady clock.
     time: Timestamp,
     aborts: u32,
-    suspects: Suspects,
+    distrust: Distrust,
     /// Whether what an earlier process may have left open is decided.
     clean: bool,
     events: Vec<Event>,
@@ -86,7 +86,7 @@ impl Worker {
             terms,
             time: Timestamp::NONE,
             aborts: 0,
-            suspects: Suspects::default(),
+            distrust: Distrust::default(),
             clean: false,
             events: Vec::new(),
         }
@@ -142,16 +142,16 @@ impl Worker {
             };
             let mut restore =
                 |wipe| recovery::restore(&mut world, stage, operators, claimed.clone(), self.terms.revision, wipe, now);
-            let first = restore(self.suspects.distrusts(id));
-            let (mut task, restored) = match self.suspects.check(id, first) {
+            let first = restore(self.distrust.distrusts(id));
+            let (mut task, restored) = match self.distrust.check(id, first) {
                 // What is broken is emptied and read anew; the second time it is the disk.
-                Err(Fault::Store(reason)) if self.suspects.distrusts(id) => {
-                    let (task, restored) = self.suspects.check(id, restore(true))?;
+                Err(Fault::Store(reason)) if self.distrust.distrusts(id) => {
+                    let (task, restored) = self.distrust.check(id, restore(true))?;
                     (task, Restored { broken: Some(reason), ..restored })
                 }
                 other => other?,
             };
-            self.suspects.acquit(id);
+            self.distrust.acquit(id);
             if let Some(verdicts) = before.remove(&id) {
                 task.keep_verdicts(verdicts);
             }
@@ -193,7 +193,7 @@ impl Worker {
         for step in [State::flush, State::sync] {
             for id in ids {
                 let Some(task) = self.tasks.get_mut(id) else { continue };
-                self.suspects.check(*id, task.states().try_for_each(|(_, state)| step(state)))?;
+                self.distrust.check(*id, task.states().try_for_each(|(_, state)| step(state)))?;
             }
         }
         Ok(())
@@ -293,7 +293,7 @@ impl Worker {
         let open = self.open.map(|open| now.until(open.due_at(&self.terms.bounds)));
         let mut least = open.unwrap_or(longest).min(longest);
         for task in self.tasks.values_mut() {
-            let tick = self.suspects.check(task.id(), task.next_tick(now))?;
+            let tick = self.distrust.check(task.id(), task.next_tick(now))?;
             least = tick.map_or(least, |left| left.min(least));
         }
         Ok(least)
@@ -301,7 +301,7 @@ impl Worker {
 
     fn tick(&mut self, id: TaskId, now: Timestamp) -> Result<bool, Fault> {
         let Some(task) = self.tasks.get_mut(&id) else { return Ok(false) };
-        let due = self.suspects.check(id, task.tick(Now { time: self.time, steady: now }))?;
+        let due = self.distrust.check(id, task.tick(Now { time: self.time, steady: now }))?;
         if due {
             self.turn(id, now)?;
         }
@@ -347,7 +347,7 @@ impl Worker {
             sink.begin()?;
             sink.commit(&[Sealed { task: id, lease, row }]).map(drop)
         };
-        match self.suspects.check(id, task.turn(operators, clocks, &mut announce))? {
+        match self.distrust.check(id, task.turn(operators, clocks, &mut announce))? {
             Turned::Done(effects) => {
                 let records = task.records() - before;
                 self.begin(now)?;
@@ -382,7 +382,7 @@ impl Worker {
                 Fault::Abort(reason) | Fault::Unknown(reason) | Fault::Store(reason) => reason.clone(),
             };
             // A store that fails for the first time is none of those that no attempt helps.
-            self.aborts += u32::from(!(self.suspects.take_fresh() && matches!(fault, Fault::Store(_))));
+            self.aborts += u32::from(!(self.distrust.take_fresh() && matches!(fault, Fault::Store(_))));
             if self.aborts > MAX_ABORTS {
                 return Err(Fault::Fatal(format!(
                     "{MAX_ABORTS} epochs in a row were lost, the last because of: {reason}"

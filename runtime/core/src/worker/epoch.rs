@@ -56,7 +56,7 @@ impl Worker {
         let written = self.ports.sink.commit(&sealed)?;
         self.open = None;
         self.aborts = 0;
-        self.suspects.committed();
+        self.distrust.committed();
         for Sealed { task, lease, .. } in &sealed {
             if self.ports.tasks.lease(*task) == Some(*lease) {
                 self.apply(*task, &written, now)?;
@@ -111,7 +111,7 @@ impl Worker {
                 flushed = flushed.and(state.flush());
             }
         }
-        self.suspects.check(id, flushed)?;
+        self.distrust.check(id, flushed)?;
         task.advance(self.terms.guarantee);
         Ok(())
     }

@@ -7,14 +7,14 @@ use crate::record::TaskId;
 
 /// Tasks of which a store failed: their rows are read anew from the changelogs, whatever the stores say then.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
+pub(super) struct Distrust {
     tasks: BTreeSet<TaskId>,
     /// Those whose stores were to be emptied since the last commit.
     tried: BTreeSet<TaskId>,
     fresh: bool,
 }
 
-impl Suspects {
+impl Distrust {
     /// Hands on an answer about a task's rows, and takes note if a store failed.
     pub(super) fn check<T, E: Into<Fault>>(&mut self, task: TaskId, answer: Result<T, E>) -> Result<T, Fault> {
         let answer = answer.map_err(Into::into);
