@@ -116,13 +116,13 @@ fn a_data_directory_of_a_newer_version_is_left_alone() {
         place.run(arguments).failed(
             1,
             &[
-                "data directory data has format 7, and this wasmill knows formats up to 1",
+                "data directory data has format 7, and this wasmill knows formats up to 2",
                 "use the newer wasmill that made it",
             ],
         );
     }
     assert!(!place.path("data/store").exists(), "nothing was made in it");
-    place.write("data/format", "wasmill data 1\n");
+    place.write("data/format", "wasmill data 2\n");
     place.run(run).ok();
     check(&place);
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <data-dir>/lock        held while a process runs: its id in decimal, and a line that no other taking writes
-//! <data-dir>/format      "wasmill data 1"
+//! <data-dir>/format      "wasmill data 2"
 //! <data-dir>/log/        the embedded log, and log.synced beside it
 //! <data-dir>/log.sock    where a running process serves the log
 //! <data-dir>/plugins/    compiled plugins
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use uuid::Uuid;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// What [`DataDir::empty`] leaves.
 const KEPT: [&str; 4] = ["lock", "format", "plugins", "node-id"];
 /// Where it is recorded how much of the files of sinks is written.
@@ -40,6 +40,15 @@ pub enum DataDirError {
     #[error("data directory {} has format {found}, and this wasmill knows formats up to {FORMAT}: \
              use the newer wasmill that made it, or give another --data-dir", path.display())]
     Newer {
+        /// The directory.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// An earlier version of Wasmill made it.
+    #[error("data directory {} has format {found}, which this wasmill, of format {FORMAT}, does not read any more: \
+             use the wasmill that made it, or give another --data-dir", path.display())]
+    Older {
         /// The directory.
         path: PathBuf,
         /// Its format.
@@ -214,6 +223,7 @@ fn check_format(path: &Path, text: &str) -> Result<(), DataDirError> {
     match text.strip_prefix(FORMAT_PREFIX).and_then(|number| number.parse::<u32>().ok()) {
         Some(FORMAT) => Ok(()),
         Some(found) if found > FORMAT => Err(DataDirError::Newer { path: path.to_path_buf(), found }),
+        Some(found) => Err(DataDirError::Older { path: path.to_path_buf(), found }),
         _ => Err(DataDirError::Foreign { path: path.to_path_buf(), found: text.to_owned() }),
     }
 }
@@ -243,8 +253,9 @@ mod tests {
     fn only_a_known_format_is_opened() {
         #[rustfmt::skip]
         let table = [
-            ("wasmill data 1\n", None),
-            ("wasmill data 2\n", Some("has format 2, and this wasmill knows formats up to 1")),
+            ("wasmill data 2\n", None),
+            ("wasmill data 3\n", Some("has format 3, and this wasmill knows formats up to 2")),
+            ("wasmill data 1\n", Some("has format 1, which this wasmill, of format 2, does not read any more")),
             ("postgres",         Some("its file `format` reads \"postgres\"")),
         ];
         for (text, says) in table {

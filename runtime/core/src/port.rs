@@ -227,6 +227,13 @@ pub trait Changelog {
     /// The end of a partition, open transactions included.
     fn end(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault>;
 
+    /// Deletions before this offset may be gone: rows that stand before it cannot be brought to the end, and are read
+    /// anew.
+    fn tail_from(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault> {
+        let _ = (changelog, partition);
+        Ok(Offset(0))
+    }
+
     /// Hands over the committed records from `from` up to `end`, in order: offset, row, value. Answers where it stopped.
     fn read(
         &mut self,

@@ -244,10 +244,12 @@ impl Restore<'_, '_> {
         let partition = self.id.partition;
         let identity = self.world.changelog.identity(self.changelog)?;
         let end = self.world.changelog.end(self.changelog, partition)?;
+        let tail = self.world.changelog.tail_from(self.changelog, partition)?;
         let stored = if self.wipe { None } else { store.get(&Local::ROW)? };
         let local = stored.as_deref().and_then(Local::decode);
         let valid = local
-            .filter(|local| local.identity == identity && local.next <= end && local.epoch <= Some(self.row.epoch));
+            .filter(|local| local.identity == identity && local.epoch <= Some(self.row.epoch))
+            .filter(|local| tail <= local.next && local.next <= end);
         let from = match valid {
             Some(local) if self.is_current(&local, end) => return Ok((store, None)),
             Some(local) => local.next,

@@ -11,6 +11,8 @@ use super::layout::Place;
 
 const LONGEST_NAME: usize = 249;
 const MOST_PARTITIONS: u32 = 10_000;
+/// Fewer bytes are not worth cleaning.
+const LEAST_DIRTY: u64 = if cfg!(test) { 2 << 10 } else { 8 << 20 };
 
 /// What a topic keeps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,6 +70,27 @@ impl Topic {
 pub(super) struct Extent {
     pub(super) start: Offset,
     pub(super) end: Offset,
+    pub(super) wear: Wear,
+}
+
+/// How much of a changelog's partition a newer record has made superfluous, at most; nothing in other topics.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Wear {
+    /// Below it, each row has one record.
+    pub(super) cleaned: Offset,
+    /// Deletions below it may be gone: who has rows of an offset before it does not learn of them.
+    pub(super) forgotten: Offset,
+    /// Bytes of the records below `cleaned`.
+    pub(super) clean: u64,
+    /// Bytes of those behind.
+    pub(super) dirty: u64,
+}
+
+impl Wear {
+    /// Whether cleaning is worth while: it reads and writes the clean part once more, so that this must have doubled.
+    pub(super) fn is_due(&self) -> bool {
+        self.dirty >= LEAST_DIRTY.max(self.clean)
+    }
 }
 
 /// What some partitions hold.
@@ -105,6 +128,11 @@ impl Catalog {
 
     pub(super) fn extent(&self, place: Place) -> Extent {
         self.extents.get(&place).copied().unwrap_or_default()
+    }
+
+    /// The partitions that are worth cleaning.
+    pub(super) fn worn(&self) -> impl Iterator<Item = Place> {
+        self.extents.iter().filter(|(_, extent)| extent.wear.is_due()).map(|(&place, _)| place)
     }
 
     pub(super) fn set_extent(&mut self, place: Place, extent: Extent) {

@@ -39,6 +39,10 @@ impl wasmill_core::port::Changelog for Changelog {
         Ok(self.log.end(&self.topic(changelog)?, partition)?)
     }
 
+    fn tail_from(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault> {
+        Ok(self.log.forgotten(&self.topic(changelog)?, partition)?)
+    }
+
     fn read(
         &mut self,
         changelog: ChangelogId,

@@ -1,29 +1,24 @@
 //! A commit: records, changes of changelogs and task rows that become visible together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use wasmill_core::batch::Message;
 use wasmill_core::record::{Offset, Timestamp};
 
-use super::catalog::Extents;
+use super::block::Block;
+use super::catalog::{Extent, Extents};
 use super::error::LogError;
-use super::layout::{self, Block, Place};
+use super::layout::{self, Place};
 use super::log::{Inner, lock};
 
 /// What a commit writes, gathered before offsets are known.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    blocks: BTreeMap<Place, Vec<Block>>,
-    changes: Vec<Change>,
+    records: Blocks,
+    changes: Blocks,
 }
 
-#[derive(Debug)]
-struct Change {
-    place: Place,
-    /// Where the row's last offset is found.
-    latest: Vec<u8>,
-    record: Block,
-}
+type Blocks = BTreeMap<Place, Vec<Block>>;
 
 /// A task's row to write, and the epoch that it may not fall behind.
 #[derive(Debug)]
@@ -43,40 +38,27 @@ pub(super) struct Owner {
 
 impl Draft {
     pub(super) fn add(&mut self, place: Place, message: Message<'_>) {
-        let blocks = self.blocks.entry(place).or_default();
-        if blocks.last().is_none_or(Block::is_full) {
-            blocks.push(Block::default());
-        }
-        if let Some(block) = blocks.last_mut() {
-            block.push(message);
-        }
+        push(&mut self.records, place, message);
     }
 
     pub(super) fn change(&mut self, place: Place, row: &[u8], value: Option<&[u8]>) {
-        let record = Block::of(Message { key: Some(row), value, headers: None, timestamp: Timestamp::NONE });
-        self.changes.push(Change { place, latest: place.latest(row), record });
+        let message = Message { key: Some(row), value, headers: None, timestamp: Timestamp::NONE };
+        push(&mut self.changes, place, message);
     }
 
     pub(super) fn clear(&mut self) {
-        self.blocks.clear();
+        self.records.clear();
         self.changes.clear();
     }
+}
 
-    /// Keeps the last change of each row.
-    fn settle(&mut self) {
-        let mut last: HashMap<_, _, foldhash::fast::RandomState> = HashMap::default();
-        last.reserve(self.changes.len());
-        for (index, change) in self.changes.iter().enumerate() {
-            last.insert(change.latest.as_slice(), index);
-        }
-        if last.len() < self.changes.len() {
-            let mut keep = vec![false; self.changes.len()];
-            for index in last.into_values() {
-                keep[index] = true;
-            }
-            let mut keep = keep.into_iter();
-            self.changes.retain(|_| keep.next().unwrap_or(true));
-        }
+fn push(blocks: &mut Blocks, place: Place, message: Message<'_>) {
+    let blocks = blocks.entry(place).or_default();
+    if blocks.last().is_none_or(Block::is_full) {
+        blocks.push(Block::default());
+    }
+    if let Some(block) = blocks.last_mut() {
+        block.push(message);
     }
 }
 
@@ -84,7 +66,6 @@ impl Inner {
     /// Writes a draft as one atomic batch, and answers where the partitions it wrote to end. The draft is empty
     /// afterwards.
     pub(super) fn commit(&self, draft: &mut Draft, rows: &[Row], owner: Option<&Owner>) -> Result<Extents, LogError> {
-        draft.settle();
         let _writing = lock(&self.writer);
         let commit = {
             let catalog = lock(&self.catalog);
@@ -94,21 +75,20 @@ impl Inner {
             catalog.commits + 1
         };
         let disk = &self.disk;
-        let mut batch = disk.batch(draft.changes.len() * 3 + rows.len() + 64);
+        let mut batch = disk.batch(draft.records.len() + draft.changes.len() + rows.len() + 64);
         let mut extents = Ends { inner: self, touched: Extents::default() };
-        for (place, blocks) in std::mem::take(&mut draft.blocks) {
+        let (records, changes) = (std::mem::take(&mut draft.records), std::mem::take(&mut draft.changes));
+        for (place, blocks) in records {
             for block in blocks {
-                let last = extents.take(place, block.count());
-                batch.insert(&disk.records, place.record(last), block.encode());
+                batch.insert(&disk.records, place.record(extents.take(place, block.span())), block.encode());
             }
         }
-        for Change { place, latest, record } in draft.changes.drain(..) {
-            if let Some(old) = self.latest(&latest)? {
-                batch.remove(&disk.records, place.record(old));
+        for (place, blocks) in changes {
+            for block in blocks {
+                let (last, bytes) = (extents.take(place, block.span()), block.encode());
+                extents.wear(place, bytes.len());
+                batch.insert(&disk.records, place.record(last), bytes);
             }
-            let offset = extents.take(place, 1);
-            batch.insert(&disk.records, place.record(offset), record.encode());
-            batch.insert(&disk.latest, latest, offset.0.to_be_bytes());
         }
         for (place, extent) in &extents.touched {
             batch.insert(&disk.meta, place.extent(), layout::encode_extent(*extent));
@@ -130,16 +110,11 @@ impl Inner {
         catalog.commits = commit;
         for (&place, &extent) in extents {
             catalog.set_extent(place, extent);
+            if extent.wear.is_due() {
+                self.cleaning.want(place);
+            }
         }
         self.changed.notify_all();
-    }
-
-    fn latest(&self, key: &[u8]) -> Result<Option<Offset>, LogError> {
-        let Some(bytes) = self.disk.guarded("read an offset", || self.disk.latest.get(key))? else { return Ok(None) };
-        match layout::decode_u64(&bytes) {
-            Some(offset) => Ok(Some(Offset(offset as i64))),
-            None => Err(self.disk.damaged("an offset is not 8 bytes long")),
-        }
     }
 
     fn check_epoch(&self, row: &Row) -> Result<(), LogError> {
@@ -158,11 +133,18 @@ struct Ends<'a> {
 }
 
 impl Ends<'_> {
+    fn extent(&mut self, place: Place) -> &mut Extent {
+        self.touched.entry(place).or_insert_with(|| lock(&self.inner.catalog).extent(place))
+    }
+
     /// Takes so many offsets. Answers the last.
-    fn take(&mut self, place: Place, count: u32) -> Offset {
-        let extent = self.touched.entry(place).or_insert_with(|| lock(&self.inner.catalog).extent(place));
-        let last = Offset(extent.end.0 + i64::from(count) - 1);
-        extent.end = last.next();
-        last
+    fn take(&mut self, place: Place, count: u64) -> Offset {
+        let extent = self.extent(place);
+        extent.end = Offset(extent.end.0.saturating_add_unsigned(count));
+        Offset(extent.end.0 - 1)
+    }
+
+    fn wear(&mut self, place: Place, bytes: usize) {
+        self.extent(place).wear.dirty += bytes as u64;
     }
 }

@@ -26,7 +26,6 @@ pub(super) struct Disk {
     database: Database,
     pub(super) meta: Keyspace,
     pub(super) records: Keyspace,
-    pub(super) latest: Keyspace,
     committed: AtomicU64,
     synced: AtomicU64,
 }
@@ -40,9 +39,8 @@ impl Disk {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
             let meta = database.keyspace("meta", options)?;
             let records = database.keyspace("records", options)?;
-            let latest = database.keyspace("latest", options)?;
             let (committed, synced) = (AtomicU64::new(0), AtomicU64::new(0));
-            Ok(Self { path: path.to_path_buf(), database, meta, records, latest, committed, synced })
+            Ok(Self { path: path.to_path_buf(), database, meta, records, committed, synced })
         })
     }
 
@@ -50,6 +48,15 @@ impl Disk {
     pub(super) fn batch(&self, items: usize) -> fjall::OwnedWriteBatch {
         let durability = Some(PersistMode::Buffer);
         fjall::OwnedWriteBatch::with_capacity(self.database.clone(), items).durability(durability)
+    }
+
+    /// What is committed at this moment.
+    pub(super) fn snapshot(&self) -> fjall::Snapshot {
+        self.database.snapshot()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads, with the database's panics as errors.

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fjall::Readable as _;
 use uuid::Uuid;
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::record::{Offset, Partition};
 use wasmill_core::task::row::TaskRow;
 
+use super::block::{self, Read};
 use super::catalog::{Catalog, Extent, Extents, Kind, Topic, check_topic};
+use super::cleaner::{Cleaner, Cleaning};
 use super::commit::Draft;
 use super::disk::{Disk, Syncer};
 use super::error::LogError;
@@ -24,18 +27,28 @@ const PURGED_AT_ONCE: usize = 10_000;
 
 /// The embedded log of a data directory. Cheap to clone; the directory is free again when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Log(pub(super) Arc<Inner>);
+pub struct Log {
+    pub(super) inner: Arc<Inner>,
+    _threads: Arc<Threads>,
+}
+
+/// What goes on beside commits. Ended in this order: the last flush comes before the database is closed.
+#[derive(Debug)]
+struct Threads {
+    _syncer: Syncer,
+    _cleaner: Cleaner,
+}
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    // Dropped in this order: the last flush comes before the database is closed and the directory is free.
-    _syncer: Syncer,
+    // Dropped in this order: the database is closed before the directory is free.
     pub(super) disk: Arc<Disk>,
     id: Uuid,
     pub(super) catalog: Mutex<Catalog>,
     pub(super) changed: Condvar,
     /// Held while a commit is written: offsets are given out one commit at a time.
     pub(super) writer: Mutex<()>,
+    pub(super) cleaning: Cleaning,
     dir: DataDir,
 }
 
@@ -63,50 +76,54 @@ impl Log {
         let catalog = load(&disk)?;
         disk.check_witness(catalog.commits)?;
         let syncer = Syncer::start(Arc::clone(&disk))?;
+        let (cleaning, heard) = Cleaning::channel();
+        catalog.worn().for_each(|place| cleaning.want(place));
         let (catalog, changed, writer) = (Mutex::new(catalog), Condvar::new(), Mutex::new(()));
-        Ok(Self(Arc::new(Inner { _syncer: syncer, disk, id, catalog, changed, writer, dir })))
+        let inner = Arc::new(Inner { disk, id, catalog, changed, writer, cleaning, dir });
+        let cleaner = Cleaner::start(Arc::clone(&inner), heard)?;
+        Ok(Self { inner, _threads: Arc::new(Threads { _syncer: syncer, _cleaner: cleaner }) })
     }
 
     /// The data directory.
     pub fn dir(&self) -> &Path {
-        self.0.dir.path()
+        self.inner.dir.path()
     }
 
     /// What tells this log from every other one.
     pub fn id(&self) -> Uuid {
-        self.0.id
+        self.inner.id
     }
 
     /// Makes a topic, or finds the one that has this name, however many partitions that has.
     pub fn create_topic(&self, name: &str, partitions: u32, kind: Kind) -> Result<Topic, LogError> {
         check_topic(name, partitions)?;
-        let _writing = lock(&self.0.writer);
+        let _writing = lock(&self.inner.writer);
         let (found, id, commit) = {
-            let catalog = lock(&self.0.catalog);
+            let catalog = lock(&self.inner.catalog);
             (catalog.topic(name).cloned(), catalog.next_id(), catalog.commits + 1)
         };
         if let Some(topic) = found {
             topic.must_be(kind, "create it again")?;
             return Ok(topic);
         }
-        let mut batch = self.0.disk.batch(2);
-        batch.insert(&self.0.disk.meta, layout::topic_key(id), layout::encode_topic(name, kind, partitions));
-        batch.insert(&self.0.disk.meta, layout::COMMIT, commit.to_be_bytes());
-        self.0.disk.guarded("make a topic", || batch.commit())?;
+        let mut batch = self.inner.disk.batch(2);
+        batch.insert(&self.inner.disk.meta, layout::topic_key(id), layout::encode_topic(name, kind, partitions));
+        batch.insert(&self.inner.disk.meta, layout::COMMIT, commit.to_be_bytes());
+        self.inner.disk.guarded("make a topic", || batch.commit())?;
         let topic = Topic { id, name: name.into(), kind, partitions };
-        lock(&self.0.catalog).add(topic.clone());
-        self.0.publish(commit, &Extents::default());
+        lock(&self.inner.catalog).add(topic.clone());
+        self.inner.publish(commit, &Extents::default());
         Ok(topic)
     }
 
     /// All topics, in the order in which they were made.
     pub fn topics(&self) -> Vec<Topic> {
-        lock(&self.0.catalog).topics().to_vec()
+        lock(&self.inner.catalog).topics().to_vec()
     }
 
     /// The topic of a name.
     pub fn topic(&self, name: &str) -> Result<Topic, LogError> {
-        let catalog = lock(&self.0.catalog);
+        let catalog = lock(&self.inner.catalog);
         catalog.topic(name).cloned().ok_or_else(|| LogError::UnknownTopic(name.to_owned()))
     }
 
@@ -118,6 +135,11 @@ impl Log {
     /// The offset behind a partition's last record.
     pub fn end(&self, topic: &Topic, partition: Partition) -> Result<Offset, LogError> {
         Ok(self.extent(topic.place(partition)?).end)
+    }
+
+    /// Deletions of rows below this offset may be gone from a changelog.
+    pub(super) fn forgotten(&self, topic: &Topic, partition: Partition) -> Result<Offset, LogError> {
+        Ok(self.extent(topic.place(partition)?).wear.forgotten)
     }
 
     /// Appends records, all or none: each to the partition of its key, those without keys to all partitions in turn.
@@ -142,7 +164,7 @@ impl Log {
             counts[partition.0 as usize] += 1;
         }
         if !records.is_empty() {
-            self.0.commit(&mut draft, &[], None)?;
+            self.inner.commit(&mut draft, &[], None)?;
         }
         Ok(counts)
     }
@@ -181,7 +203,7 @@ impl Log {
         visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
     ) -> Result<Offset, LogError> {
         let place = topic.place(partition)?;
-        let Extent { start, end } = self.extent(place);
+        let Extent { start, end, .. } = self.extent(place);
         if from < start || from > end {
             return Err(LogError::OutOfRange { topic: topic.name.to_string(), partition, from, start, end });
         }
@@ -189,53 +211,55 @@ impl Log {
         if from >= until {
             return Ok(from);
         }
-        let stopped = self.0.disk.guarded("read records", || {
+        let stopped = self.inner.disk.guarded("read records", || {
             // A block is kept under its last offset: the first key at or behind `from` is that of the block it is in.
-            for entry in self.0.disk.records.range(place.record(from)..place.record(end)) {
+            for entry in
+                self.inner.disk.snapshot().range(&self.inner.disk.records, place.record(from)..place.record(end))
+            {
                 let (key, bytes) = entry.into_inner()?;
                 let mut within =
                     |offset: Offset, message: Message<'_>| offset < from || (offset < until && visit(offset, message));
-                let read = layout::offset_of(&key).map(|last| layout::decode_block(last, &bytes, &mut within));
+                let read = layout::offset_of(&key).map(|last| block::decode_block(last, &bytes, &mut within));
                 match read {
-                    Some(layout::Read::Whole) => {}
-                    Some(layout::Read::Refused(offset)) => return Ok(Ok(offset)),
-                    Some(layout::Read::Malformed) | None => {
+                    Some(Read::Whole) => {}
+                    Some(Read::Refused(offset)) => return Ok(Ok(offset)),
+                    Some(Read::Malformed) | None => {
                         return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name)));
                     }
                 }
             }
             Ok(Ok(until))
         })?;
-        stopped.map_err(|reason| self.0.disk.damaged(reason))
+        stopped.map_err(|reason| self.inner.disk.damaged(reason))
     }
 
     /// Number of the last commit.
     pub fn commits(&self) -> u64 {
-        lock(&self.0.catalog).commits
+        lock(&self.inner.catalog).commits
     }
 
     /// Waits for a commit behind this one, at most so long. Answers the number of the last.
     pub fn wait(&self, seen: u64, timeout: Duration) -> u64 {
         let deadline = Instant::now().checked_add(timeout);
-        let mut catalog = lock(&self.0.catalog);
+        let mut catalog = lock(&self.inner.catalog);
         while catalog.commits <= seen {
             let left = deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
-            catalog = self.0.changed.wait_timeout(catalog, left).unwrap_or_else(PoisonError::into_inner).0;
+            catalog = self.inner.changed.wait_timeout(catalog, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         catalog.commits
     }
 
     /// The last commit that an fsync has covered: a power cut does not undo it.
     pub fn synced(&self) -> u64 {
-        self.0.disk.synced()
+        self.inner.disk.synced()
     }
 
     /// Flushes to disk all that is committed.
     pub fn sync(&self) -> Result<(), LogError> {
-        self.0.disk.sync()
+        self.inner.disk.sync()
     }
 
     /// Removes the records of a partition below an offset, a part at a time.
@@ -244,42 +268,46 @@ impl Log {
         let place = topic.place(partition)?;
         let mut done = false;
         while !done {
-            let _writing = lock(&self.0.writer);
-            let (Extent { start, end }, commit) = {
-                let catalog = lock(&self.0.catalog);
+            let _writing = lock(&self.inner.writer);
+            let (mut extent, commit) = {
+                let catalog = lock(&self.inner.catalog);
                 (catalog.extent(place), catalog.commits + 1)
             };
-            let before = before.min(end);
+            let (start, before) = (extent.start, before.min(extent.end));
             if before <= start {
                 return Ok(());
             }
             // Blocks that end before the offset go; one that it is in the middle of stays.
-            let blocks = self.0.disk.guarded("purge", || {
-                let range = self.0.disk.records.range(place.record(start)..place.record(before));
+            let blocks = self.inner.disk.guarded("purge", || {
+                let range = self.inner.disk.records.range(place.record(start)..place.record(before));
                 range.take(PURGED_AT_ONCE).map(fjall::Guard::key).collect::<fjall::Result<Vec<_>>>()
             })?;
             done = blocks.len() < PURGED_AT_ONCE;
             let last = blocks.last().and_then(|key| layout::offset_of(key));
             let stop = if done { before } else { last.map_or(before, Offset::next) };
-            let mut batch = self.0.disk.batch(blocks.len() + 2);
+            let mut batch = self.inner.disk.batch(blocks.len() + 2);
             for key in blocks {
-                batch.remove(&self.0.disk.records, key);
+                batch.remove(&self.inner.disk.records, key);
             }
-            let extent = Extent { start: stop, end };
-            batch.insert(&self.0.disk.meta, place.extent(), layout::encode_extent(extent));
-            batch.insert(&self.0.disk.meta, layout::COMMIT, commit.to_be_bytes());
-            self.0.disk.guarded("purge", || batch.commit())?;
-            self.0.publish(commit, &Extents::from_iter([(place, extent)]));
+            extent.start = stop;
+            batch.insert(&self.inner.disk.meta, place.extent(), layout::encode_extent(extent));
+            batch.insert(&self.inner.disk.meta, layout::COMMIT, commit.to_be_bytes());
+            self.inner.disk.guarded("purge", || batch.commit())?;
+            self.inner.publish(commit, &Extents::from_iter([(place, extent)]));
         }
         Ok(())
     }
 
     pub(super) fn extent(&self, place: Place) -> Extent {
-        lock(&self.0.catalog).extent(place)
+        self.inner.extent(place)
     }
 }
 
 impl Inner {
+    pub(super) fn extent(&self, place: Place) -> Extent {
+        lock(&self.catalog).extent(place)
+    }
+
     /// The committed row at a key.
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<TaskRow>, LogError> {
         let Some(bytes) = self.disk.guarded("read a task's row", || self.disk.meta.get(key))? else { return Ok(None) };

@@ -31,7 +31,7 @@ impl Sink {
     /// A sink that commits with a transactional id, which it takes over from whoever had it. With `fsync_each` every
     /// commit is flushed to disk before it is answered; without, within a second.
     pub fn new(log: Log, topology: Arc<Topology>, id: &str, fsync_each: bool) -> Self {
-        let number = lock(&log.0.catalog).fence(id);
+        let number = lock(&log.inner.catalog).fence(id);
         let owner = Owner { id: id.to_owned(), number };
         let (targets, changelogs) = (HashMap::new(), HashMap::new());
         Self { log, topology, owner, fsync_each, draft: Draft::default(), targets, changelogs }
@@ -117,7 +117,7 @@ impl wasmill_core::port::Sink for Sink {
 
     fn commit(&mut self, sealed: &[Sealed]) -> Result<Vec<Written>, Fault> {
         let rows = sealed.iter().map(|sealed| self.row(sealed)).collect::<Result<Vec<_>, _>>()?;
-        let extents = self.log.0.commit(&mut self.draft, &rows, Some(&self.owner))?;
+        let extents = self.log.inner.commit(&mut self.draft, &rows, Some(&self.owner))?;
         if self.fsync_each {
             self.log.sync()?;
         }
@@ -141,7 +141,7 @@ impl wasmill_core::port::Sink for Sink {
 
     fn reset(&mut self) -> Result<(), Fault> {
         self.draft.clear();
-        self.owner.number = lock(&self.log.0.catalog).fence(&self.owner.id);
+        self.owner.number = lock(&self.log.inner.catalog).fence(&self.owner.id);
         Ok(())
     }
 }

@@ -38,14 +38,14 @@ impl wasmill_core::port::Tasks for Tasks {
     }
 
     fn fence(&mut self, owner: &str) -> Result<(), Fault> {
-        lock(&self.log.0.catalog).fence(owner);
+        lock(&self.log.inner.catalog).fence(owner);
         Ok(())
     }
 
     fn row(&mut self, task: TaskId) -> Result<Option<TaskRow>, Fault> {
         let unknown = || Fault::Fatal(format!("read the row of task {task}: the plan has no such stage"));
         let tasks = self.topology.rows(task).ok_or_else(unknown)?;
-        Ok(self.log.0.row(&layout::row_key(tasks, task.partition))?)
+        Ok(self.log.inner.row(&layout::row_key(tasks, task.partition))?)
     }
 
     fn id(&self) -> &str {

@@ -9,6 +9,7 @@ mod source;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::commit::Guarantee;
@@ -84,6 +85,18 @@ fn values(log: &Log, topic: &Topic, partition: u32) -> Vec<(i64, String)> {
     })
     .unwrap();
     values
+}
+
+/// Waits until nothing of a changelog's partition is worth cleaning.
+fn wait_for_cleaner(log: &Log, partition: Partition) {
+    let place = log.topic("count-changelog").unwrap().place(partition).unwrap();
+    loop {
+        let seen = log.commits();
+        if !log.inner.extent(place).wear.is_due() {
+            return;
+        }
+        assert!(log.wait(seen, Duration::from_secs(30)) > seen, "the cleaner does nothing");
+    }
 }
 
 fn all_values(log: &Log, topic: &str) -> Vec<String> {

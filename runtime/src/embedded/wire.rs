@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use wasmill_core::batch::Batch;
 use wasmill_core::record::{Offset, Partition};
 
-use super::layout;
+use super::block;
 use super::log::LARGEST_APPEND;
 use crate::broker::{Chunk, Cursor, Listed};
 
@@ -110,7 +110,7 @@ pub(super) fn encode_records(records: &Batch, offsets: &[i64], body: &mut Vec<u8
         body.extend_from_slice(&offsets.get(index).copied().unwrap_or(-1).to_be_bytes());
         let length_at = body.len();
         body.extend_from_slice(&[0; 4]);
-        layout::encode_record(record, body);
+        block::encode_record(record, body);
         let length = (body.len() - length_at - 4) as u32;
         body[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
     }
@@ -139,7 +139,7 @@ fn take_record(records: &mut Batch, body: &mut &[u8]) -> Option<i64> {
     let (offset, rest) = body.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (record, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    records.push(layout::decode_record(record)?);
+    records.push(block::decode_record(record)?);
     *body = rest;
     Some(i64::from_be_bytes(*offset))
 }

@@ -1,3 +1,8 @@
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
 use wasmill_core::port::Changelog as _;
 
 use super::super::Changelog;
@@ -30,7 +35,7 @@ fn row(offset: i64, row: &str, value: Option<&str>) -> (i64, String, Option<Stri
 }
 
 #[test]
-fn the_tail_of_a_changelog_has_the_last_change_of_each_row_and_deletions() {
+fn the_tail_of_a_changelog_has_all_changes_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     let mut sink = sink(&log, "w0");
@@ -38,9 +43,10 @@ fn the_tail_of_a_changelog_has_the_last_change_of_each_row_and_deletions() {
     assert_eq!(read(&mut changelog, Offset(0)), []);
     assert_eq!(commit(&mut sink, 1, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]), Offset(3));
     assert_eq!(commit(&mut sink, 2, &[("b", Some("2")), ("a", None)]), Offset(5));
-    let whole = [row(2, "c", Some("1")), row(3, "b", Some("2")), row(4, "a", None)];
+    let first = ["a", "b", "c"].into_iter().zip(0..).map(|(name, offset)| row(offset, name, Some("1")));
+    let whole: Vec<_> = first.chain([row(3, "b", Some("2")), row(4, "a", None)]).collect();
     assert_eq!(read(&mut changelog, Offset(0)), whole);
-    assert_eq!(read(&mut changelog, Offset(3)), whole[1..]);
+    assert_eq!(read(&mut changelog, Offset(2)), whole[2..]);
     assert_eq!(read(&mut changelog, Offset(5)), []);
     assert_eq!(commit(&mut sink, 3, &[("a", Some("3")), ("d", None)]), Offset(7));
     let tail = [row(5, "a", Some("3")), row(6, "d", None)];
@@ -49,17 +55,7 @@ fn the_tail_of_a_changelog_has_the_last_change_of_each_row_and_deletions() {
 
     let mut changelog = Changelog::new(open(dir.path()), topology());
     assert_eq!(read(&mut changelog, Offset(5)), tail);
-    assert_eq!(read(&mut changelog, Offset(0)), [&whole[..2], &tail].concat());
-}
-
-#[test]
-fn the_last_change_of_a_row_in_an_epoch_counts() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
-    let mut sink = sink(&log, "w0");
-    assert_eq!(commit(&mut sink, 1, &[("a", Some("1")), ("b", Some("1")), ("a", None), ("a", Some("2"))]), Offset(2));
-    let mut changelog = Changelog::new(log, topology());
-    assert_eq!(read(&mut changelog, Offset(0)), [row(0, "b", Some("1")), row(1, "a", Some("2"))]);
+    assert_eq!(read(&mut changelog, Offset(0)), [&whole[..], &tail].concat());
 }
 
 #[test]
@@ -70,8 +66,94 @@ fn rows_with_long_keys_are_kept_like_others() {
     let (key, other) = ("k".repeat(100_000), "k".repeat(99_999) + "x");
     commit(&mut sink, 1, &[(&key, Some("1")), (&other, Some("1"))]);
     commit(&mut sink, 2, &[(&key, Some("2"))]);
+    let rows = until_cleaned(&log, &mut sink, 3);
     let mut changelog = Changelog::new(log, topology());
-    assert_eq!(read(&mut changelog, Offset(0)), [row(1, &other, Some("1")), row(2, &key, Some("2"))]);
+    let read = read(&mut changelog, Offset(0));
+    assert_eq!(read[..2], [row(1, &other, Some("1")), row(2, &key, Some("2"))]);
+    assert_eq!(read.len() as u64, 2 + rows);
+}
+
+/// Commits a row of its own an epoch until the changelog has been cleaned. Answers how many.
+fn until_cleaned(log: &Log, sink: &mut Sink, first: u64) -> u64 {
+    let place = log.topic("count-changelog").unwrap().place(Partition(0)).unwrap();
+    let before = log.inner.extent(place).wear.cleaned;
+    (first..)
+        .take_while(|&epoch| {
+            commit(sink, epoch, &[(&format!("row of epoch {epoch}"), Some(&"v".repeat(500)))]);
+            wait_for_cleaner(log, Partition(0));
+            log.inner.extent(place).wear.cleaned == before
+        })
+        .count() as u64
+        + 1
+}
+
+#[test]
+fn superfluous_records_are_removed_and_deletions_with_the_cleaning_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let mut sink = sink(&log, "w0");
+    let mut changelog = Changelog::new(log.clone(), topology());
+    commit(&mut sink, 1, &[("gone", Some("1")), ("kept", Some("1"))]);
+    let deleted = commit(&mut sink, 2, &[("gone", None), ("kept", Some("2"))]);
+    let rows = until_cleaned(&log, &mut sink, 3);
+    let first = read(&mut changelog, Offset(0));
+    assert_eq!(first[..2], [row(2, "gone", None), row(3, "kept", Some("2"))]);
+    assert_eq!(first.len() as u64, 2 + rows, "each row is there once, under the offset that it had");
+    assert_eq!(changelog.tail_from(COUNTS, Partition(0)).unwrap(), Offset(0));
+
+    until_cleaned(&log, &mut sink, 3 + rows);
+    let second = read(&mut changelog, Offset(0));
+    assert_eq!(second[..2], [row(3, "kept", Some("2")), first[2].clone()]);
+    assert!(changelog.tail_from(COUNTS, Partition(0)).unwrap() >= deleted);
+    drop((sink, changelog, log));
+
+    let mut changelog = Changelog::new(open(dir.path()), topology());
+    assert!(changelog.tail_from(COUNTS, Partition(0)).unwrap() >= deleted);
+    assert_eq!(read(&mut changelog, Offset(0)), second);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Who follows and who comes late know the same rows, whatever is cleaned meanwhile.
+    #[test]
+    fn rows_are_those_of_a_plain_map(epochs in vec(vec((0_u16..400, of(0_usize..60)), 1..40), 1..150)) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(dir.path());
+        let mut sink = sink(&log, "w0");
+        let mut changelog = Changelog::new(log, topology());
+        let (mut wanted, mut followed, mut next) = (BTreeMap::new(), BTreeMap::new(), Offset(0));
+        for (changes, epoch) in epochs.iter().zip(1..) {
+            let changes: Vec<_> = changes
+                .iter()
+                .map(|(row, length)| (row.to_string(), length.map(|length| format!("{epoch} {}", "v".repeat(length)))))
+                .collect();
+            let borrowed: Vec<_> = changes.iter().map(|(row, value)| (row.as_str(), value.as_deref())).collect();
+            let end = commit(&mut sink, epoch, &borrowed);
+            apply(&mut wanted, changes);
+            if epoch % 3 == 0 {
+                if changelog.tail_from(COUNTS, Partition(0)).unwrap() > next {
+                    followed.clear();
+                    next = Offset(0);
+                }
+                apply(&mut followed, read(&mut changelog, next).into_iter().map(|(_, row, value)| (row, value)));
+                next = end;
+                prop_assert_eq!(&followed, &wanted);
+            }
+        }
+        let mut late = BTreeMap::new();
+        apply(&mut late, read(&mut changelog, Offset(0)).into_iter().map(|(_, row, value)| (row, value)));
+        prop_assert_eq!(late, wanted);
+    }
+}
+
+fn apply(rows: &mut BTreeMap<String, String>, changes: impl IntoIterator<Item = (String, Option<String>)>) {
+    for (row, value) in changes {
+        match value {
+            Some(value) => rows.insert(row, value),
+            None => rows.remove(&row),
+        };
+    }
 }
 
 #[test]
