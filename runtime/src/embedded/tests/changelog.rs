@@ -122,7 +122,8 @@ proptest! {
         let log = open(dir.path());
         let mut sink = sink(&log, "w0");
         let mut changelog = Changelog::new(log, topology());
-        let (mut wanted, mut followed, mut next) = (BTreeMap::new(), BTreeMap::new(), Offset(0));
+        let (mut written, mut wanted) = (Vec::new(), BTreeMap::new());
+        let (mut followed, mut next) = (BTreeMap::new(), Offset(0));
         for (changes, epoch) in epochs.iter().zip(1..) {
             let changes: Vec<_> = changes
                 .iter()
@@ -130,6 +131,7 @@ proptest! {
                 .collect();
             let borrowed: Vec<_> = changes.iter().map(|(row, value)| (row.as_str(), value.as_deref())).collect();
             let end = commit(&mut sink, epoch, &borrowed);
+            written.extend(changes.iter().cloned());
             apply(&mut wanted, changes);
             if epoch % 3 == 0 {
                 if changelog.tail_from(COUNTS, Partition(0)).unwrap() > next {
@@ -142,7 +144,10 @@ proptest! {
             }
         }
         let mut late = BTreeMap::new();
-        apply(&mut late, read(&mut changelog, Offset(0)).into_iter().map(|(_, row, value)| (row, value)));
+        for (offset, row, value) in read(&mut changelog, Offset(0)) {
+            prop_assert_eq!(&(row.clone(), value.clone()), &written[offset as usize]);
+            apply(&mut late, [(row, value)]);
+        }
         prop_assert_eq!(late, wanted);
     }
 }
