@@ -20,7 +20,7 @@ use super::KafkaArgs;
 use super::signals::Signals;
 use crate::data_dir::{DataDir, FILES};
 use crate::files;
-use crate::kafka::Timing;
+use crate::kafka::{Leave, Timing};
 use crate::node::backend::Backend;
 use crate::node::embedded::{Embedded, StoreKind};
 use crate::node::kafka::Kafka;
@@ -83,6 +83,9 @@ pub struct Args {
     /// How long a node may be silent on Kafka before others get its tasks
     #[arg(long, value_name = "DURATION", default_value = "45s")]
     pub session_timeout: Seconds,
+    /// At the end keep the tasks on Kafka for a restart within the session timeout, instead of leaving them to other nodes
+    #[arg(long)]
+    pub stay: bool,
     /// Serve /livez, /readyz and /metrics here, for example 127.0.0.1:9400
     #[arg(long, value_name = "ADDR")]
     pub observe: Option<SocketAddr>,
@@ -195,7 +198,8 @@ impl Session<'_> {
         let workers = self.args.workers.map_or_else(processors, usize::from);
         let row_cache = usize::try_from(self.args.row_cache.bytes()).unwrap_or(usize::MAX);
         let files = self.data_dir.join(FILES);
-        let settings = Settings { workers, until_end: self.args.until_end, row_cache, files };
+        let leave = if self.args.stay { Leave::Stay } else { Leave::Now };
+        let settings = Settings { workers, until_end: self.args.until_end, row_cache, files, leave };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
         let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, &settings)?;
         let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();

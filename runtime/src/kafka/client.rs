@@ -241,6 +241,12 @@ impl Client {
         )
     }
 
+    /// How the user wants records to be compressed, where that was said.
+    pub(super) fn compression(&self) -> Option<&str> {
+        let names = ["compression.codec", "compression.type"];
+        names.iter().find_map(|name| self.properties.get(*name)).map(String::as_str)
+    }
+
     /// Settings that may be replaced, then the user's properties, then those that the protocol depends on.
     pub(super) fn config(&self, tunable: &[(&str, &str)], fixed: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();

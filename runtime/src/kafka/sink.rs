@@ -186,8 +186,9 @@ impl Sink {
         drop(before);
         (self.open, self.spent) = (false, false);
         let topology = &self.pipeline.topology;
-        let targets = topology.targets.iter().map(|topic| (topic.as_str(), "lz4"));
-        let changelogs = topology.changelogs.iter().map(|topic| (topic.as_str(), "zstd"));
+        let wanted = self.pipeline.client.compression();
+        let targets = topology.targets.iter().map(|topic| (topic.as_str(), wanted.unwrap_or("lz4")));
+        let changelogs = topology.changelogs.iter().map(|topic| (topic.as_str(), wanted.unwrap_or("zstd")));
         let topics: Vec<_> = targets.chain(changelogs).collect();
         let largest = topics.iter().map(|(topic, _)| self.pipeline.largest_of(topic)).max().unwrap_or(0);
         let mut config = match self.guarantee() {

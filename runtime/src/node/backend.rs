@@ -11,7 +11,7 @@ use wasmill_core::worker::Ports;
 
 use crate::broker::Broker;
 use crate::embedded::Stops;
-use crate::kafka::{Event, Group};
+use crate::kafka::{Event, Group, Leave};
 use crate::topology::Topology;
 
 /// What a topic is for, as far as making it goes.
@@ -85,8 +85,10 @@ pub trait Site: Send + Sync {
         None
     }
 
-    /// Gives up the place, after all workers have ended.
-    fn leave(&self) {}
+    /// Gives up the place, after all workers have ended; or keeps it for a restart that comes soon.
+    fn leave(&self, how: Leave) {
+        let _ = how;
+    }
 }
 
 /// Who says which tasks a process has.

@@ -199,7 +199,7 @@ impl Site for Place {
         Some(self.group.tasks().len())
     }
 
-    fn leave(&self) {
-        self.group.stop(Leave::Now);
+    fn leave(&self, how: Leave) {
+        self.group.stop(how);
     }
 }

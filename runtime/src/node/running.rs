@@ -23,6 +23,7 @@ use super::widths::Widths;
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
 use crate::embedded::Stops;
 use crate::files::{self, Writer};
+use crate::kafka::Leave;
 use crate::metrics::meter::Meter;
 use crate::metrics::own;
 use crate::pipeline::Graph;
@@ -183,6 +184,8 @@ pub struct Settings {
     pub row_cache: usize,
     /// Where it is recorded how much of the files of sinks is written.
     pub files: PathBuf,
+    /// Whether the tasks go to other nodes at the end.
+    pub leave: Leave,
 }
 
 /// Pipelines that run.
@@ -193,6 +196,7 @@ pub struct Running {
     writers: Vec<Writer>,
     board: Arc<Board>,
     gate: Arc<Gate>,
+    leave: Leave,
 }
 
 struct Pipeline {
@@ -246,7 +250,8 @@ impl Running {
             writers.extend(prepared.writers(backend.as_ref(), &settings.files)?);
         }
         let (pipelines, workers, gate) = (Arc::default(), Vec::new(), Arc::default());
-        let mut running = Self { backend, pipelines, workers, writers, board, gate };
+        let leave = settings.leave;
+        let mut running = Self { backend, pipelines, workers, writers, board, gate, leave };
         let mut pipelines = Vec::new();
         for prepared in prepared {
             let stops =
@@ -384,7 +389,7 @@ impl Running {
     pub fn stop(mut self) -> Result<Totals> {
         self.workers.iter().for_each(|worker| worker.tell(Command::Stop));
         self.workers.drain(..).for_each(Handle::join);
-        self.pipelines.iter().for_each(|pipeline| pipeline.site.leave());
+        self.pipelines.iter().for_each(|pipeline| pipeline.site.leave(self.leave));
         self.check()?;
         self.purge();
         let failed: Vec<_> = self.writers.drain(..).filter_map(Writer::stop).collect();
