@@ -12,18 +12,16 @@ pub mod topics;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::broker::Broker;
 use crate::data_dir::{DataDir, is_data_dir};
 use crate::embedded;
-use crate::kafka::Client;
 use crate::kafka::records::Records;
+use crate::kafka::{Client, Properties};
 
 /// Where `run` keeps its data directories.
 const BASE: &str = ".wasmill";
@@ -45,7 +43,7 @@ pub struct KafkaArgs {
     /// Addresses of some brokers of a Kafka cluster, instead of the log in a data directory
     #[arg(long, alias = "bootstrap-server", env = "WASMILL_BROKERS", value_name = "HOST:PORT,…")]
     pub brokers: Option<String>,
-    /// Properties of librdkafka for the connection, `name=value` lines
+    /// Properties of librdkafka for the connection, `name=value` lines; values may be `${env:NAME}` or `${file:PATH}`
     #[arg(long, value_name = "FILE", requires = "brokers")]
     pub kafka_config: Option<PathBuf>,
 }
@@ -54,22 +52,9 @@ impl KafkaArgs {
     /// A client of the cluster; `None` if none is named.
     pub fn client(&self) -> Result<Option<Client>> {
         let Some(brokers) = &self.brokers else { return Ok(None) };
-        let properties = self.kafka_config.as_deref().map(properties).transpose()?.unwrap_or_default();
+        let properties = self.kafka_config.as_deref().map(Properties::read).transpose()?.unwrap_or_default();
         Ok(Some(Client::new(brokers, properties)))
     }
-}
-
-/// Reads a file of properties: `name=value` lines, blank ones and those that begin with `#` left out.
-fn properties(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.lines().map(str::trim).zip(1..);
-    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|(line, number)| match line.split_once('=') {
-            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
-            None => bail!("{} line {number}: say name=value", path.display()),
-        })
-        .collect()
 }
 
 impl LogArgs {

@@ -30,8 +30,7 @@ fn a_topic_that_is_not_there_is_named_with_how_to_make_it() {
 
 #[test]
 fn a_property_that_does_not_exist_is_named() {
-    let properties = [("no.such.property".to_owned(), "1".to_owned())].into();
-    let error = Client::new("127.0.0.1:1", properties).connect().unwrap_err().to_string();
+    let error = Client::new("127.0.0.1:1", [("no.such.property", "1")].into()).connect().unwrap_err().to_string();
     assert!(error.contains("no.such.property"), "{error}");
 }
 

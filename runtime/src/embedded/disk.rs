@@ -14,7 +14,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::error::LogError;
 
-const CACHE: u64 = 32 << 20;
+const CACHE: u64 = 16 << 20;
 const JOURNAL: u64 = 64 << 20;
 const MEMTABLE: u64 = 16 << 20;
 const MAKE_ROOM: &str = "make room for it and run again: nothing that was committed is lost";

@@ -1,6 +1,5 @@
 //! How to reach Kafka, and the settings of each kind of client.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +9,8 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use thiserror::Error;
+
+use super::properties::Properties;
 
 /// How long to try before saying that Kafka cannot be reached.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -96,14 +97,14 @@ impl Timing {
 #[derive(Clone, Debug)]
 pub struct Client {
     brokers: String,
-    properties: BTreeMap<String, String>,
+    properties: Properties,
     timing: Timing,
 }
 
 impl Client {
     /// A cluster by the addresses of some of its brokers, `HOST:PORT,…`, and properties of librdkafka for all clients.
     /// A property that the protocol depends on is not taken over.
-    pub fn new(brokers: &str, properties: BTreeMap<String, String>) -> Self {
+    pub fn new(brokers: &str, properties: Properties) -> Self {
         Self { brokers: brokers.to_owned(), properties, timing: Timing::default() }
     }
 
@@ -124,8 +125,10 @@ impl Client {
     }
 
     /// Waits until a broker answers, at most eight seconds. Answers the cluster's id.
+    ///
+    /// A property that does not work is found out here.
     pub fn connect(&self) -> Result<String, Error> {
-        let consumer = self.lookup()?;
+        let consumer = self.lookup().map_err(|error| self.masked(error))?;
         let deadline = Instant::now() + CONNECT;
         loop {
             if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
@@ -138,6 +141,13 @@ impl Client {
                 let reason = consumer.context().last_error().unwrap_or_else(|| "no answer".into());
                 return Err(Error::Unreachable { brokers: self.brokers.clone(), reason });
             }
+        }
+    }
+
+    fn masked(&self, error: Error) -> Error {
+        match error {
+            Error::Setting { reason } => Error::Setting { reason: self.properties.mask(&reason) },
+            other => other,
         }
     }
 
@@ -244,7 +254,7 @@ impl Client {
     /// How the user wants records to be compressed, where that was said.
     pub(super) fn compression(&self) -> Option<&str> {
         let names = ["compression.codec", "compression.type"];
-        names.iter().find_map(|name| self.properties.get(*name)).map(String::as_str)
+        names.iter().find_map(|name| self.properties.get(name))
     }
 
     /// Settings that may be replaced, then the user's properties, then those that the protocol depends on.
@@ -252,10 +262,9 @@ impl Client {
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Info);
         config.set("client.id", "wasmill");
-        let properties = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let brokers = [("bootstrap.servers", self.brokers.as_str())];
         let ours = tunable.iter().copied();
-        for (name, value) in ours.chain(properties).chain(fixed.iter().copied()).chain(brokers) {
+        for (name, value) in ours.chain(self.properties.iter()).chain(fixed.iter().copied()).chain(brokers) {
             config.set(name, value);
         }
         config

@@ -1,0 +1,204 @@
+//! Properties of librdkafka as users give them: what is secret in them is never shown.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fmt, fs, io};
+
+use thiserror::Error;
+
+/// What is shown in the place of a secret.
+const MASK: &str = "***";
+
+/// Why a file of properties cannot be used.
+#[derive(Debug, Error)]
+pub enum PropertyError {
+    /// It cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        reason: io::Error,
+    },
+    /// A line is no property.
+    #[error("{} line {line}: say name=value", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+    },
+    /// A value names an environment variable that is not there.
+    #[error("{} line {line}: {property} is to be ${{env:{name}}}, and there is no such variable: set it", path.display())]
+    Unset {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// The property.
+        property: String,
+        /// The variable.
+        name: String,
+    },
+    /// A value names a file that cannot be read.
+    #[error("{} line {line}: {property} is to be what {} holds: {reason}", path.display(), holder.display())]
+    NotHeld {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// The property.
+        property: String,
+        /// The file that was named.
+        holder: PathBuf,
+        /// The system's answer.
+        reason: io::Error,
+    },
+}
+
+/// Properties by name.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Properties(BTreeMap<String, Value>);
+
+#[derive(Clone, Eq, PartialEq)]
+struct Value {
+    text: String,
+    secret: bool,
+}
+
+impl Properties {
+    /// Reads a file of `name=value` lines; blank lines and those that begin with `#` are left out. A value may be
+    /// `${env:NAME}` or `${file:PATH}`, whose contents are taken without a line break at their end.
+    pub fn read(path: &Path) -> Result<Self, PropertyError> {
+        let text =
+            fs::read_to_string(path).map_err(|reason| PropertyError::Unreadable { path: path.into(), reason })?;
+        let mut properties = Self::default();
+        for (line, number) in text.lines().map(str::trim).zip(1..) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let malformed = || PropertyError::Malformed { path: path.into(), line: number };
+            let (name, value) = line.split_once('=').ok_or_else(malformed)?;
+            let (name, value) = (name.trim(), value.trim());
+            let (text, filled_in) = match fill_in(value) {
+                None => (value.to_owned(), false),
+                Some(Ok(text)) => (text, true),
+                Some(Err(Missing::Variable(of))) => {
+                    let (path, property) = (path.into(), name.into());
+                    return Err(PropertyError::Unset { path, line: number, property, name: of });
+                }
+                Some(Err(Missing::File(holder, reason))) => {
+                    let (path, property) = (path.into(), name.into());
+                    return Err(PropertyError::NotHeld { path, line: number, property, holder, reason });
+                }
+            };
+            properties.0.insert(name.to_owned(), Value { secret: filled_in || is_secret(name), text });
+        }
+        Ok(properties)
+    }
+
+    /// The value of a property.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.text.as_str())
+    }
+
+    /// Names and values, secrets included.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.text.as_str()))
+    }
+
+    /// A text without the secrets that are in it.
+    pub fn mask(&self, text: &str) -> String {
+        let secrets = self.0.values().filter(|value| value.secret && !value.text.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(&secret.text, MASK))
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Properties {
+    fn from(properties: [(&str, &str); N]) -> Self {
+        let value =
+            |(name, text): (&str, &str)| (name.to_owned(), Value { text: text.to_owned(), secret: is_secret(name) });
+        Self(properties.map(value).into())
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &Value| if value.secret { MASK.to_owned() } else { value.text.clone() };
+        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, shown(value)))).finish()
+    }
+}
+
+/// Whether a property's value is a secret by the property's name.
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "ssl.key.pem", "sasl.oauthbearer.config"].iter().any(|part| name.contains(part))
+}
+
+/// What a value names, and is not there.
+enum Missing {
+    Variable(String),
+    File(PathBuf, io::Error),
+}
+
+/// What `${env:NAME}` or `${file:PATH}` stands for; nothing if the value is neither.
+fn fill_in(value: &str) -> Option<Result<String, Missing>> {
+    let inner = value.strip_prefix("${")?.strip_suffix('}')?;
+    if let Some(name) = inner.strip_prefix("env:") {
+        return Some(env::var(name).map_err(|_| Missing::Variable(name.to_owned())));
+    }
+    let path = Path::new(inner.strip_prefix("file:")?);
+    let held = fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+    Some(held.map_err(|reason| Missing::File(path.into(), reason)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Properties, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kafka.properties");
+        fs::write(dir.path().join("password"), "from a file\n").unwrap();
+        fs::write(&path, text.replace("DIR", dir.path().to_str().unwrap())).unwrap();
+        Properties::read(&path).map_err(|error| error.to_string().replace(dir.path().to_str().unwrap(), "DIR"))
+    }
+
+    #[test]
+    fn values_come_from_the_file_the_environment_and_other_files() {
+        let home = env::var("PATH").unwrap();
+        let text =
+            "# a comment\n\n a = b=c \nsasl.username=${env:PATH}\nsasl.password=${file:DIR/password}\nodd=${x}\n";
+        let properties = read(text).unwrap();
+        let table = [("a", "b=c"), ("sasl.username", home.as_str()), ("sasl.password", "from a file"), ("odd", "${x}")];
+        for (name, value) in table {
+            assert_eq!(properties.get(name), Some(value), "{name}");
+        }
+        assert_eq!(properties.get("# a comment"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_line() {
+        #[rustfmt::skip]
+        let table = [
+            ("a=b\nc\n",             "DIR/kafka.properties line 2: say name=value"),
+            ("a=${env:NOT_SET_1}\n", "DIR/kafka.properties line 1: a is to be ${env:NOT_SET_1}, and there is no such variable: set it"),
+            ("\na=${file:DIR/no}\n", "DIR/kafka.properties line 2: a is to be what DIR/no holds: No such file or directory (os error 2)"),
+        ];
+        for (text, says) in table {
+            assert_eq!(read(text).unwrap_err(), says);
+        }
+        let error = Properties::read(Path::new("/nowhere/x")).unwrap_err().to_string();
+        assert_eq!(error, "cannot read /nowhere/x: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let properties = read("ssl.key.password=hunter2\nclient.rack=${env:PATH}\nclient.id=me\n").unwrap();
+        let path = env::var("PATH").unwrap();
+        assert_eq!(
+            format!("{properties:?}"),
+            r#"{"client.id": "me", "client.rack": "***", "ssl.key.password": "***"}"#
+        );
+        assert_eq!(properties.mask(&format!("me, hunter2 and {path}")), "me, *** and ***");
+    }
+}
