@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_core::batch::Headers;
@@ -13,7 +12,7 @@ use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::Now;
 use wasmill_core::row;
-use wasmill_core::stage::{Retry, Stage};
+use wasmill_core::stage::Retry;
 use wasmill_core::task::memory::Local;
 use wasmill_core::worker::Worker;
 
@@ -22,7 +21,9 @@ use crate::clock::Clock;
 use crate::disk::Damage;
 use crate::log::{COUNTS, LETTERS, PARTITIONS};
 use crate::model::{self, DIED, Expected};
-use crate::pipeline::{Lines, deadly, feed, few, many, operators, operators_of, patient, stages, stages_of, tasks};
+use crate::pipeline::{
+    Lines, deadly, feed, few, many, operators, operators_of, patient, stages, stages_of, tasks, waiting,
+};
 use crate::ports::ports;
 use crate::random::Random;
 use crate::versions::Versions;
@@ -236,12 +237,7 @@ fn others_go_on_while_one_waits() {
     let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
     let world = new_world(load, BTreeMap::new(), Delivery::Together);
     tasks().into_iter().for_each(|task| world.borrow_mut().give(PLACE, task));
-    let patient = |stage: &Arc<Stage>| {
-        let mut stage = Stage::clone(stage);
-        stage.nodes.iter_mut().for_each(|node| node.retry = Retry { attempts: 1, backoff: Duration::from_secs(10) });
-        Arc::new(stage)
-    };
-    let stages = stages(false).iter().map(patient).collect();
+    let stages = waiting(&stages(false), Retry { attempts: 1, backoff: Duration::from_secs(10) });
     let mut worker = Worker::new(ports(&world, PLACE), stages, operators(), terms(Delivery::Together, load.epoch));
     // What the first task waits for is away now.
     let (mut clock, mut waited) = (Clock::at(1_000), 0);

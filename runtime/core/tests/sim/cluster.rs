@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use wasmill_core::operator::Operator;
 use wasmill_core::port::Fault;
-use wasmill_core::record::{Epoch, Now, TaskId};
-use wasmill_core::stage::Stage;
-use wasmill_core::worker::reload::{ReloadError, Reloaded};
+use wasmill_core::record::{Now, TaskId};
+use wasmill_core::stage::{Retry, Stage};
+use wasmill_core::worker::reload::Reloaded;
 use wasmill_core::worker::{Event, Worker};
 
 use crate::alone::terms;
 use crate::check::{check_blamed, check_rest};
 use crate::clock::Clock;
-use crate::pipeline::{Lines, feed, many, many_deadly, operators_of, stages_of, tasks};
+use crate::pipeline::{Lines, feed, many, many_deadly, operators_of, stages_of, tasks, waiting};
 use crate::ports::ports;
 use crate::random::Random;
-use crate::versions::Versions;
+use crate::versions::{Versions, check_last, told};
 use crate::world::{Delivery, Met, Place, Shared, View, World, id, survives};
 
 const NODES: usize = 2;
@@ -335,29 +335,10 @@ impl Cluster {
     }
 }
 
-/// A fault that ends a worker; what is reloaded here fits.
-pub fn told(reloaded: Result<Reloaded, ReloadError>) -> Result<Reloaded, Fault> {
-    reloaded.map_err(|error| match error {
-        ReloadError::Fault(fault) => fault,
-        unfit => panic!("{unfit}"),
-    })
-}
-
-/// What a worker says of the last epochs of the versions before is what the log says, of all tasks that are its own.
-fn check_last(world: &World, place: Place, worker: &Worker, last: &BTreeMap<TaskId, Epoch>) {
-    let view = &world.views[place.0];
-    for task in worker.tasks() {
-        assert!(!task.is_dirty(), "{} is reloaded with an open epoch", task.id());
-        let is_own = world.lease(place, task.id()) == Some(task.lease()) && view.generation == world.generation;
-        if let Some(epoch) = last.get(&task.id()).filter(|_| is_own && !view.expelled) {
-            assert_eq!(Some(*epoch), world.log.row(task.id()).map(|row| row.epoch), "{}", task.id());
-        }
-    }
-}
-
-/// The pipeline of two stages that is run under most schedules.
+/// The pipeline of two stages that is run under most schedules. It waits for longer than what is away can be met in a row.
 pub fn words() -> Job {
-    Box::new(|skips, versions| (stages_of(skips, versions), operators_of(versions)))
+    let retry = Retry { attempts: 20, backoff: Duration::from_millis(100) };
+    Box::new(move |skips, versions| (waiting(&stages_of(skips, versions), retry), operators_of(versions)))
 }
 
 /// Runs a seed. Answers what it met.

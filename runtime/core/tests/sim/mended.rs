@@ -2,12 +2,11 @@
 //! not fit.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_core::operator::Operator;
 
-use wasmill_core::stage::{Retry, Stage};
+use wasmill_core::stage::Retry;
 use wasmill_core::task::care::MAX_DEATHS;
 use wasmill_core::task::{Dropped, Task};
 use wasmill_core::worker::reload::{ReloadError, Replacement, Replacements};
@@ -19,7 +18,7 @@ use crate::clock::Clock;
 use crate::log::{COUNTS, LETTERS, PARTITIONS, Record};
 use crate::model;
 use crate::operators::{Count, Split};
-use crate::pipeline::{Lines, few, operators, stages, tasks};
+use crate::pipeline::{Lines, few, operators, stages, tasks, waiting};
 use crate::ports::ports;
 use crate::world::{Delivery, Kind, Shared, survives};
 
@@ -46,15 +45,7 @@ impl Bench {
     /// What waits does so for longer than any test goes on.
     fn on(world: Shared, mut clock: Clock) -> Self {
         tasks().into_iter().for_each(|task| world.borrow_mut().give(PLACE, task));
-        let patient = |stage: &Arc<Stage>| {
-            let mut stage = Stage::clone(stage);
-            stage
-                .nodes
-                .iter_mut()
-                .for_each(|node| node.retry = Retry { attempts: 1, backoff: Duration::from_mins(10) });
-            Arc::new(stage)
-        };
-        let stages = stages(false).iter().map(patient).collect();
+        let stages = waiting(&stages(false), Retry { attempts: 1, backoff: Duration::from_mins(10) });
         let mut worker = Worker::new(ports(&world, PLACE), stages, operators(), terms(Delivery::Together, EPOCH));
         clock.pass(1);
         worker.acquire(&tasks(), clock.now()).unwrap();

@@ -50,6 +50,16 @@ pub fn stages_of(skips: bool, versions: Versions) -> Vec<Arc<Stage>> {
     vec![Arc::new(lines), Arc::new(words)]
 }
 
+/// The same stages with another patience for what may work later.
+pub fn waiting(stages: &[Arc<Stage>], retry: Retry) -> Vec<Arc<Stage>> {
+    let waiting = |stage: &Arc<Stage>| {
+        let mut stage = Stage::clone(stage);
+        stage.nodes.iter_mut().for_each(|node| node.retry = retry);
+        Arc::new(stage)
+    };
+    stages.iter().map(waiting).collect()
+}
+
 /// Records go out by the output of that name, and nowhere by others.
 fn outputs(declaration: &Declaration, to: Target) -> Vec<Vec<Edge>> {
     let way = |output: &OutputDeclaration| if output.name == OUT { vec![Edge::Target(to)] } else { Vec::new() };

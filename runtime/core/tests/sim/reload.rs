@@ -10,10 +10,10 @@ use wasmill_core::worker::reload::{ReloadError, Replacement, Replacements};
 use crate::alone::{Load, PLACE, live_with, new_world};
 use crate::check::{check_blamed, check_log, check_rest};
 use crate::clock::Clock;
-use crate::cluster::{Cluster, Reloads, seeds, told, words};
+use crate::cluster::{Cluster, Reloads, seeds, words};
 use crate::model;
 use crate::pipeline::{few, many, many_deadly};
-use crate::versions::{Versions, check_versions};
+use crate::versions::{Versions, check_versions, told};
 use crate::world::{Delivery, KINDS, Kind, Shared, id};
 
 /// Things that happen before all is well.
@@ -50,8 +50,8 @@ const NEXT: Versions = Versions([2, 2]);
 
 /// Runs a worker that is told of a reload before one of its steps; where it dies of it, the next begins with that. Answers
 /// the world, and the calls from the last before the reload to the first behind it.
-fn run_alone(load: Load<'_>, faults: BTreeMap<usize, Kind>, at: usize) -> (Shared, [usize; 2]) {
-    let world = new_world(load, faults, Delivery::Together);
+pub fn run_alone(load: Load<'_>, faults: BTreeMap<usize, Kind>, at: usize, delivery: Delivery) -> (Shared, [usize; 2]) {
+    let world = new_world(load, faults, delivery);
     let (mut clock, mut steps, mut calls) = (Clock::at(1_000), 0, [0; 2]);
     for _ in 0..80 {
         let versions = if steps < at { Versions::FIRST } else { NEXT };
@@ -82,13 +82,13 @@ fn no_single_fault_around_a_reload_shows() {
     let expected = model::expected(&lines);
     let (mut runs, mut mixed, mut sealed) = (0, 0, 0);
     for at in (1..60).step_by(2) {
-        let (world, [first, last]) = run_alone(load, BTreeMap::new(), at);
+        let (world, [first, last]) = run_alone(load, BTreeMap::new(), at, Delivery::Together);
         let all = world.borrow().calls;
         sealed += usize::from(last > first + 1);
         for call in first.saturating_sub(4).max(1)..=(last + 4).min(all) {
             for kind in KINDS {
                 let run = catch_unwind(|| {
-                    let (world, _) = run_alone(load, [(call, kind)].into(), at);
+                    let (world, _) = run_alone(load, [(call, kind)].into(), at, Delivery::Together);
                     let world = world.borrow();
                     check_log(&world.log, &expected, false);
                     assert_eq!(check_rest(&world), 2, "both stores have come to the end");

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasmill_core::batch::Headers;
 use wasmill_core::operator::Operator;
-use wasmill_core::port::Target;
-use wasmill_core::record::{Offset, TaskId};
+use wasmill_core::port::{Fault, Target};
+use wasmill_core::record::{Epoch, Offset, TaskId};
 use wasmill_core::row::{self, Value};
 use wasmill_core::task::memory::Memory;
-use wasmill_core::worker::reload::{Replacement, Replacements};
+use wasmill_core::worker::Worker;
+use wasmill_core::worker::reload::{ReloadError, Reloaded, Replacement, Replacements};
 
 use crate::check::{hash, records, replay, text};
 use crate::log::{At, CHANGELOG, COUNTS, LETTERS, Log, PARTITIONS, Record, WORDS};
 use crate::operators::{Count, Split, VERSION};
 use crate::random::Random;
+use crate::world::{Place, World};
 
 /// Of the splitter and of the counter.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -73,6 +75,26 @@ fn signature((topic, _): At, record: &Record) -> (usize, u8) {
             (usize::from(header(record, "wasmill-error-operator") == "count"), version.unwrap())
         }
         target => (usize::from(target != WORDS), header(record, VERSION).parse().unwrap()),
+    }
+}
+
+/// A fault that ends a worker; what is reloaded here fits.
+pub fn told(reloaded: Result<Reloaded, ReloadError>) -> Result<Reloaded, Fault> {
+    reloaded.map_err(|error| match error {
+        ReloadError::Fault(fault) => fault,
+        unfit => panic!("{unfit}"),
+    })
+}
+
+/// What a worker says of the last epochs of the versions before is what the log says, of all tasks that are its own.
+pub fn check_last(world: &World, place: Place, worker: &Worker, last: &BTreeMap<TaskId, Epoch>) {
+    let view = &world.views[place.0];
+    for task in worker.tasks() {
+        assert!(!task.is_dirty(), "{} is reloaded with an open epoch", task.id());
+        let is_own = world.lease(place, task.id()) == Some(task.lease()) && view.generation == world.generation;
+        if let Some(epoch) = last.get(&task.id()).filter(|_| is_own && !view.expelled) {
+            assert_eq!(Some(*epoch), world.log.row(task.id()).map(|row| row.epoch), "{}", task.id());
+        }
     }
 }
 
