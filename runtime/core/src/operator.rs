@@ -1,5 +1,7 @@
 //! What the worker calls: a plugin, or something built in, at its place in a pipeline.
 
+mod fit;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -8,6 +10,8 @@ use crate::batch::{Batch, Blobs};
 use crate::port::Fault;
 use crate::record::{Partition, Timestamp};
 use crate::scope::Scope;
+
+pub use self::fit::Unfit;
 
 /// How an operator is called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

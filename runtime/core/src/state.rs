@@ -67,6 +67,11 @@ impl State {
         &self.states
     }
 
+    /// Goes on with other declarations, numbered by name. Rows of states that are not among them stay as they are.
+    pub fn declare(&mut self, states: Arc<[Kept]>) {
+        self.states = states;
+    }
+
     /// Bounds the bytes of committed rows that are kept in memory.
     pub fn bound(&mut self, budget: usize) {
         self.rows.bound(budget);
@@ -203,8 +208,10 @@ impl State {
         };
         let ttl = kept.declaration.ttl;
         Value { written: ttl.map(|_| written), bytes }.encode_into(&mut self.value);
+        // What was written without a time to live is not in the index yet.
+        let is_limited = |stored| Value::decode(stored).is_some_and(|value| value.written.is_some());
         if let Some(ttl) = ttl
-            && self.rows.get(&self.row)?.is_none()
+            && !self.rows.get(&self.row)?.is_some_and(is_limited)
         {
             let row = std::mem::take(&mut self.row);
             self.await_expiry(&row, expiry(written, ttl));

@@ -6,6 +6,7 @@ mod clock;
 mod cut;
 mod letter;
 pub mod memory;
+mod replace;
 pub mod row;
 mod trial;
 pub mod turn;

@@ -9,6 +9,7 @@
 mod distrust;
 mod epoch;
 mod event;
+pub mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -77,6 +77,25 @@ fn values_live_as_long_as_they_are_written() {
     assert_eq!(state.earliest(Due::Expiry), Ok(None));
 }
 
+/// As when the next version of an operator limits what the version before kept for ever.
+#[test]
+fn what_gets_a_time_to_live_expires_once_it_is_written_again() {
+    let mut state = state(None);
+    for key in [b"a", b"b"] {
+        state.put(0, key, b"", Some(b"1"), Timestamp(0)).unwrap();
+    }
+    let limited = StateDeclaration { ttl: Some(10), ..state.kept()[0].declaration.clone() };
+    state.declare(number(&[limited], &mut vec!["s".into()]));
+    state.put(0, b"a", b"", Some(b"2"), Timestamp(5)).unwrap();
+    let now = Timestamp(15);
+    let due = state.due(Due::Expiry, now, 9).unwrap();
+    assert_eq!(due.len(), 1);
+    due.iter().for_each(|row| state.expire(row, now).unwrap());
+    for (key, left) in [(b"a", None), (b"b", Some(&b"1"[..]))] {
+        assert_eq!(state.value(0, key, b"", Timestamp::NONE).unwrap(), left);
+    }
+}
+
 #[test]
 fn a_map_is_scanned_both_ways() {
     let mut state = state(None);

@@ -10,7 +10,7 @@ use crate::scope::{Armed, Scope, too_long};
 use crate::slots::Keys;
 use crate::stage::OnError;
 use crate::state::State;
-use crate::task::care::Suspect;
+use crate::task::care::{self, Suspect};
 use crate::task::letter::{self, Letter};
 use crate::task::trial::{Place, Stop};
 use crate::task::turn::{NO_ORIGIN, Turn};
@@ -97,7 +97,7 @@ impl Turn<'_> {
     }
 
     fn suspect(&self, node: usize, given: &Given, index: usize) -> Suspect {
-        Suspect::new(node, &self.stage.nodes[node].plugin, &self.place(given, index))
+        Suspect::new(node, care::code(self.stage), &self.place(given, index))
     }
 
     /// Says in the task's row which call is made next, where processes died on one that is not known.

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use crate::operator::Domain;
+use crate::stage::Stage;
 use crate::task::trial::Place;
 use crate::varint::{put, take};
 
@@ -52,8 +53,8 @@ pub struct Care {
 pub struct Suspect {
     /// The operator's index in its stage.
     pub node: u64,
-    /// A hash of the name of its code: other code has not killed anything yet.
-    pub plugin: u64,
+    /// What tells the code of its stage apart: other code has not killed anything yet.
+    pub code: u64,
     /// Which record or timer.
     pub place: [u64; 4],
 }
@@ -116,8 +117,8 @@ impl Care {
         put(bytes, u64::from(deaths));
         for suspect in [struck, self.announced] {
             put(bytes, u64::from(suspect.is_some()));
-            if let Some(Suspect { node, plugin, place }) = suspect {
-                [node, plugin].into_iter().chain(place).for_each(|number| put(bytes, number));
+            if let Some(Suspect { node, code, place }) = suspect {
+                [node, code].into_iter().chain(place).for_each(|number| put(bytes, number));
             }
         }
     }
@@ -137,13 +138,13 @@ fn take_suspect(from: &mut &[u8]) -> Option<Option<Suspect>> {
     if take(from)? == 0 {
         return Some(None);
     }
-    let (node, plugin) = (take(from)?, take(from)?);
+    let (node, code) = (take(from)?, take(from)?);
     let place = [take(from)?, take(from)?, take(from)?, take(from)?];
-    Some(Some(Suspect { node, plugin, place }))
+    Some(Some(Suspect { node, code, place }))
 }
 
 impl Suspect {
-    pub(crate) fn new(node: usize, plugin: &str, place: &Place) -> Self {
+    pub(crate) fn new(node: usize, code: u64, place: &Place) -> Self {
         let place = match place {
             Place::Record { input, offset, ordinal } => [0, *input as u64, *offset as u64, u64::from(*ordinal)],
             Place::Timer { domain, at, key, name } => {
@@ -151,8 +152,15 @@ impl Suspect {
                 [domain, at.0 as u64, hash(key), hash(name)]
             }
         };
-        Self { node: node as u64, plugin: hash(plugin.as_bytes()), place }
+        Self { node: node as u64, code, place }
     }
+}
+
+/// What tells the code of a stage apart: all its plugins, since it depends on the operators before one which record it is
+/// given at a place.
+pub(crate) fn code(stage: &Stage) -> u64 {
+    let names: Vec<_> = stage.nodes.iter().flat_map(|node| node.plugin.bytes().chain([0])).collect();
+    hash(&names)
 }
 
 /// FNV-1a, which is the same wherever the next process runs.
@@ -252,6 +260,11 @@ impl Watch {
         self.care.announced = None;
         (self.passed, self.turns, self.settled) = (0, 0, (false, false));
     }
+
+    /// Other code has taken over, which has not killed anything yet. How carefully the task goes on stays as it is.
+    pub(crate) fn replaced(&mut self) {
+        (self.care.struck, self.care.announced) = (None, None);
+    }
 }
 
 #[cfg(test)]
@@ -260,7 +273,7 @@ mod tests {
     use crate::record::Timestamp;
 
     fn suspect(offset: i64) -> Suspect {
-        Suspect::new(1, "sha256:0", &Place::Record { input: 0, offset, ordinal: 0 })
+        Suspect::new(1, 5, &Place::Record { input: 0, offset, ordinal: 0 })
     }
 
     fn dies_on(care: Care, offset: i64) -> Care {
@@ -354,7 +367,7 @@ mod tests {
     #[test]
     fn care_comes_back_and_a_cut_one_does_not() {
         let timer = Place::Timer { domain: Domain::EventTime, at: Timestamp(5), key: vec![1], name: vec![2] };
-        let announced = Some(Suspect::new(3, "p", &timer));
+        let announced = Some(Suspect::new(3, 5, &timer));
         let care = Care { claims: 4, turns: 3, left: 200, struck: Some((suspect(-1), 2)), announced };
         for care in [care, Care { claims: 4, left: 1, ..Care::default() }] {
             let mut bytes = Vec::new();

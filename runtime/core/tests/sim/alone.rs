@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_core::batch::Headers;
 use wasmill_core::cache::Lag;
 use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
+use wasmill_core::port::Fault;
+use wasmill_core::record::Now;
 use wasmill_core::row;
-use wasmill_core::stage::{Retry, Stage};
+use wasmill_core::stage::Retry;
 use wasmill_core::task::memory::Local;
 use wasmill_core::worker::Worker;
 
@@ -20,13 +21,16 @@ use crate::clock::Clock;
 use crate::disk::Damage;
 use crate::log::{COUNTS, LETTERS, PARTITIONS};
 use crate::model::{self, DIED, Expected};
-use crate::pipeline::{Lines, deadly, feed, few, many, operators, patient, stages, tasks};
+use crate::pipeline::{
+    Lines, deadly, feed, few, many, operators, operators_of, patient, stages, stages_of, tasks, waiting,
+};
 use crate::ports::ports;
 use crate::random::Random;
-use crate::world::{Delivery, KINDS, Kind, Place, Shared, World, survives};
+use crate::versions::Versions;
+use crate::world::{Delivery, KINDS, Kind, Place, Shared, World, id, survives};
 
 /// The one worker.
-const PLACE: Place = (0, 0);
+pub const PLACE: Place = (0, 0);
 
 /// What is run, and how long an epoch lasts.
 #[derive(Clone, Copy)]
@@ -74,20 +78,33 @@ fn to_the_end(world: &Shared, load: Load<'_>, clock: &mut Clock) {
     panic!("no progress");
 }
 
+/// What is done with the worker before each of its steps.
+pub type Act<'a> = dyn FnMut(&mut Worker, Now) -> Result<(), Fault> + 'a;
+
 /// Runs the worker until it dies or all is processed, and says which.
 pub fn live(world: &Shared, load: Load<'_>, clock: &mut Clock) -> bool {
+    live_with(world, load, clock, Versions::FIRST, &mut |_, _| Ok(()))
+}
+
+/// The same with other versions of the operators, and something done to it meanwhile.
+pub fn live_with(world: &Shared, load: Load<'_>, clock: &mut Clock, versions: Versions, act: &mut Act<'_>) -> bool {
     for task in tasks() {
         world.borrow_mut().give(PLACE, task);
     }
     let terms = terms(world.borrow().delivery, load.epoch);
-    let mut worker = Worker::new(ports(world, PLACE), stages(false), operators(), terms);
+    world.borrow_mut().log.running.insert(id(PLACE), versions);
+    let mut worker = Worker::new(ports(world, PLACE), stages_of(false, versions), operators_of(versions), terms);
     if worker.acquire(&tasks(), clock.now()).is_err() {
         return false;
     }
     let (mut quiet, mut settled) = (0, false);
     for _ in 0..5_000 {
         clock.pass(30);
-        let stepped = survives(world, || worker.step(clock.now(), Duration::ZERO));
+        let now = clock.now();
+        let stepped = survives(world, || {
+            act(&mut worker, now)?;
+            worker.step(now, Duration::ZERO)
+        });
         let Some(Ok(done)) = stepped else { return false };
         for task in worker.tasks().filter(|task| task.paused().is_some()) {
             assert!(!task.is_dirty(), "{} waits with an open epoch", task.id());
@@ -220,12 +237,7 @@ fn others_go_on_while_one_waits() {
     let load = Load { lines: &lines, epoch: Duration::from_millis(100), most: 3 };
     let world = new_world(load, BTreeMap::new(), Delivery::Together);
     tasks().into_iter().for_each(|task| world.borrow_mut().give(PLACE, task));
-    let patient = |stage: &Arc<Stage>| {
-        let mut stage = Stage::clone(stage);
-        stage.nodes.iter_mut().for_each(|node| node.retry = Retry { attempts: 1, backoff: Duration::from_secs(10) });
-        Arc::new(stage)
-    };
-    let stages = stages(false).iter().map(patient).collect();
+    let stages = waiting(&stages(false), Retry { attempts: 1, backoff: Duration::from_secs(10) });
     let mut worker = Worker::new(ports(&world, PLACE), stages, operators(), terms(Delivery::Together, load.epoch));
     // What the first task waits for is away now.
     let (mut clock, mut waited) = (Clock::at(1_000), 0);

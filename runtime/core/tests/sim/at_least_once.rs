@@ -2,7 +2,7 @@
 //! changelogs say; what is there twice is not an error.
 
 use std::collections::{BTreeMap, BTreeSet};
-
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use crate::alone::{Load, PAIRS, live, new_world, run};
@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::log::{COUNTS, LETTERS, PARTITIONS};
 use crate::model::{self, Expected, Letter};
 use crate::pipeline::few;
+use crate::reload::run_alone;
 use crate::world::{Delivery, KINDS, Kind, World};
 
 const EPOCH: Duration = Duration::from_millis(100);
@@ -60,7 +61,7 @@ fn check_all(delivery: Delivery) {
     let (expected, load) = (model::expected(&lines), Load { lines: &lines, epoch: EPOCH, most: 3 });
     let calls = run(load, BTreeMap::new(), delivery).borrow().calls;
     let attempt = |faults: BTreeMap<usize, Kind>| {
-        let run = std::panic::catch_unwind(|| check(&run(load, faults.clone(), delivery).borrow(), &expected));
+        let run = catch_unwind(|| check(&run(load, faults.clone(), delivery).borrow(), &expected));
         run.unwrap_or_else(|_| panic!("{faults:?}"));
     };
     for at in 1..=calls {
@@ -79,6 +80,26 @@ fn nothing_is_lost_when_each_record_is_sent_at_once() {
 #[test]
 fn nothing_is_lost_when_changes_are_faster_than_outputs() {
     check_all(Delivery::ChangesFirst);
+}
+
+/// A reload whose epoch is lost or stays half sent: each call from it to the one behind it.
+#[test]
+fn nothing_is_lost_around_a_reload() {
+    let lines = few();
+    let (expected, load) = (model::expected(&lines), Load { lines: &lines, epoch: EPOCH, most: 3 });
+    for delivery in [Delivery::AtOnce, Delivery::ChangesFirst] {
+        for at in (1..40).step_by(3) {
+            let [first, last] = run_alone(load, BTreeMap::new(), at, delivery).1;
+            for call in first..=last {
+                for kind in KINDS {
+                    let run = catch_unwind(|| {
+                        check(&run_alone(load, [(call, kind)].into(), at, delivery).0.borrow(), &expected);
+                    });
+                    run.unwrap_or_else(|_| panic!("{delivery:?}, reload before step {at}, call {call} {kind:?}"));
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -14,16 +14,18 @@ use std::time::Duration;
 use wasmill_core::operator::Operator;
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Now, TaskId};
-use wasmill_core::stage::Stage;
+use wasmill_core::stage::{Retry, Stage};
+use wasmill_core::worker::reload::Reloaded;
 use wasmill_core::worker::{Event, Worker};
 
 use crate::alone::terms;
 use crate::check::{check_blamed, check_rest};
 use crate::clock::Clock;
-use crate::pipeline::{Lines, feed, many, many_deadly, operators, stages, tasks};
+use crate::pipeline::{Lines, feed, many, many_deadly, operators_of, stages_of, tasks, waiting};
 use crate::ports::ports;
 use crate::random::Random;
-use crate::world::{Delivery, Met, Place, Shared, View, World, survives};
+use crate::versions::{Versions, check_last, told};
+use crate::world::{Delivery, Met, Place, Shared, View, World, id, survives};
 
 const NODES: usize = 2;
 const WORKERS: u32 = 2;
@@ -31,8 +33,19 @@ const WORKERS: u32 = 2;
 /// Things that happen before all is well.
 const ACTS: usize = 400;
 
-/// The stages of a pipeline and its operators; where it is told to, records that fail are skipped.
-pub type Job = Box<dyn Fn(bool) -> (Vec<Arc<Stage>>, Vec<Vec<Box<dyn Operator>>>)>;
+/// The stages of a pipeline and its operators of some versions; where it is told to, records that fail are skipped.
+pub type Job = Box<dyn Fn(bool, Versions) -> (Vec<Arc<Stage>>, Vec<Vec<Box<dyn Operator>>>)>;
+
+/// When workers hear of a reload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reloads {
+    /// There is none.
+    Never,
+    /// All of them before anything else is done.
+    Together,
+    /// Each at its time.
+    Apart,
+}
 
 pub struct Cluster {
     pub world: Shared,
@@ -41,7 +54,11 @@ pub struct Cluster {
     random: Random,
     clock: Clock,
     /// Whether records that fail are skipped.
-    skips: bool,
+    pub skips: bool,
+    pub reloads: Reloads,
+    /// The versions that were deployed last: those of every worker that begins.
+    deployed: Versions,
+    pub reloaded: usize,
     trace: bool,
 }
 
@@ -61,8 +78,18 @@ impl Cluster {
         for (index, task) in tasks().into_iter().enumerate() {
             world.owners.insert(task, index % NODES);
         }
-        let mut cluster =
-            Self { job, world: Rc::new(RefCell::new(world)), workers: BTreeMap::new(), random, clock, skips, trace };
+        let mut cluster = Self {
+            job,
+            world: Rc::new(RefCell::new(world)),
+            workers: BTreeMap::new(),
+            random,
+            clock,
+            skips,
+            reloads: Reloads::Never,
+            deployed: Versions::FIRST,
+            reloaded: 0,
+            trace,
+        };
         (0..NODES).for_each(|node| cluster.start(node));
         cluster
     }
@@ -82,7 +109,8 @@ impl Cluster {
             let place = (node, worker);
             let made = ports(&self.world, place);
             let terms = terms(Delivery::Together, Duration::from_millis(100));
-            let (stages, operators) = (self.job)(self.skips);
+            let (stages, operators) = (self.job)(self.skips, self.deployed);
+            self.world.borrow_mut().log.running.insert(id(place), self.deployed);
             self.workers.insert(place, Worker::new(made, stages, operators, terms));
         }
     }
@@ -213,6 +241,34 @@ impl Cluster {
         }
     }
 
+    /// Other versions of operators are deployed.
+    fn deploy(&mut self) {
+        self.deployed = self.deployed.next(&mut self.random);
+        self.tell(|| format!("{:?} are deployed", self.deployed));
+        if self.reloads == Reloads::Together {
+            self.workers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|place| self.reload(place));
+        }
+    }
+
+    /// A worker hears of what is deployed.
+    fn reload(&mut self, place: Place) {
+        let (running, deployed) = (self.world.borrow().log.running[&id(place)], self.deployed);
+        if running == deployed {
+            return;
+        }
+        self.tell(|| format!("{place:?} goes on with {deployed:?}"));
+        let world = Rc::clone(&self.world);
+        let mut reloaded = false;
+        self.with(place, |worker, now| {
+            let Reloaded { last } = told(worker.reload(deployed.replace(running), now))?;
+            check_last(&world.borrow(), place, worker, &last);
+            world.borrow_mut().log.running.insert(id(place), deployed);
+            reloaded = true;
+            Ok(())
+        });
+        self.reloaded += usize::from(reloaded);
+    }
+
     fn step(&mut self, place: Place) {
         self.clock.pass(10 + self.random.below(30) as i64);
         self.world.borrow_mut().log.expire(self.clock.steady);
@@ -229,6 +285,8 @@ impl Cluster {
             4..7 => self.move_task(true),
             7..12 => self.hear(node),
             12 => self.world.borrow_mut().disks[node].sync(),
+            13 if self.reloads != Reloads::Never => self.deploy(),
+            14..17 if self.reloads == Reloads::Apart => self.reload(place),
             _ => self.step(place),
         }
     }
@@ -236,6 +294,7 @@ impl Cluster {
     /// All is well until nothing is left to do.
     pub fn settle(&mut self) {
         self.world.borrow_mut().chance = None;
+        self.workers.keys().copied().collect::<Vec<_>>().into_iter().for_each(|place| self.reload(place));
         let (mut quiet, mut settled) = (0, false);
         for _ in 0..3_000 {
             (0..NODES).for_each(|node| self.hear(node));
@@ -276,9 +335,15 @@ impl Cluster {
     }
 }
 
+/// The pipeline of two stages that is run under most schedules. It waits for longer than what is away can be met in a row.
+pub fn words() -> Job {
+    let retry = Retry { attempts: 20, backoff: Duration::from_millis(100) };
+    Box::new(move |skips, versions| (waiting(&stages_of(skips, versions), retry), operators_of(versions)))
+}
+
 /// Runs a seed. Answers what it met.
 fn run(seed: u64, lines: &Lines) -> (Met, usize, usize) {
-    let mut cluster = Cluster::new(seed, lines, Box::new(|skips| (stages(skips), operators())));
+    let mut cluster = Cluster::new(seed, lines, words());
     (0..ACTS).for_each(|_| cluster.act());
     cluster.settle();
     let world = cluster.world.borrow();

@@ -73,7 +73,7 @@ fn run(seed: u64) -> bool {
     let graph = Graph::new(&mut random);
     let lines = lines(&mut random);
     let job = graph.clone();
-    let mut cluster = Cluster::new(seed, &lines, Box::new(move |_| (job.stages(), job.operators())));
+    let mut cluster = Cluster::new(seed, &lines, Box::new(move |_, _| (job.stages(), job.operators())));
     (0..ACTS).for_each(|_| cluster.act());
     cluster.settle();
     let world = cluster.world.borrow();

@@ -9,6 +9,8 @@ use wasmill_core::record::{TaskId, Timestamp};
 use wasmill_core::task::care::{MAX_DEATHS, Suspect};
 use wasmill_core::task::row::TaskRow;
 
+use crate::versions::Versions;
+
 /// Partitions of every topic.
 pub const PARTITIONS: u32 = 2;
 
@@ -87,6 +89,16 @@ struct Transaction {
     rows: Vec<(TaskId, TaskRow)>,
 }
 
+/// A transaction that was committed.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// What its worker ran then, where that is known.
+    pub versions: Option<Versions>,
+    pub tasks: Vec<TaskId>,
+    /// Where its records are.
+    pub records: Vec<(At, usize)>,
+}
+
 /// Somebody else has initialized the id since.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fenced;
@@ -99,6 +111,9 @@ pub struct Log {
     rows: BTreeMap<TaskId, TaskRow>,
     /// Every row that was ever committed, in order.
     pub epochs: Vec<(TaskId, u64)>,
+    pub commits: Vec<Commit>,
+    /// What workers run, by their ids.
+    pub running: BTreeMap<String, Versions>,
     /// What is at fault, as the rows say, and what was settled of it.
     convicted: BTreeMap<TaskId, Suspect>,
     pub settled: Vec<(TaskId, Suspect)>,
@@ -198,27 +213,43 @@ impl Log {
             let row = |(task, row): &(TaskId, TaskRow)| format!("{task} epoch {} next {:?}", row.epoch, row.next);
             println!("    {id} {fate:?}: {:?}", transaction.rows.iter().map(row).collect::<Vec<_>>());
         }
+        let versions = self.running.get(id).copied();
+        let tasks = transaction.rows.iter().map(|(task, _)| *task).collect();
+        let mut commit = Commit { versions, tasks, records: Vec::new() };
         for at in transaction.touched {
             let partition = self.partitions.entry(at).or_default();
-            for (_, open) in partition.iter_mut().filter(|(_, of)| *of == Fate::Open(transaction.number)) {
+            let of = partition.iter_mut().enumerate().filter(|(_, (_, of))| *of == Fate::Open(transaction.number));
+            for (offset, (entry, open)) in of {
                 *open = fate;
+                if matches!(entry, Entry::Record(_)) {
+                    commit.records.push((at, offset));
+                }
             }
             partition.push((Entry::Marker, Fate::Committed));
         }
         if fate == Fate::Committed {
-            transaction.rows.into_iter().for_each(|(task, row)| self.put_row(task, row));
+            transaction.rows.into_iter().for_each(|(task, row)| self.put_row(task, row, versions));
+            self.commits.push(commit);
         }
     }
 
-    /// Commits a row outside of any transaction.
-    pub fn put_row(&mut self, task: TaskId, row: TaskRow) {
+    /// The record at a place.
+    pub fn record(&self, (at, offset): (At, usize)) -> &Record {
+        let Entry::Record(record) = &self.partitions[&at][offset].0 else { panic!("{at:?} {offset} is no record") };
+        record
+    }
+
+    /// Commits a row, outside of any transaction too. What is at fault and is not in it any more was settled, or was of
+    /// other code than its worker runs.
+    pub fn put_row(&mut self, task: TaskId, row: TaskRow, versions: Option<Versions>) {
         self.epochs.push((task, row.epoch.0));
         let before = self.rows.get(&task).map(|row| row.epoch);
         let convicted = row.care.struck.filter(|(_, deaths)| *deaths >= MAX_DEATHS).map(|(suspect, _)| suspect);
         let was = self.convicted.remove(&task);
         self.convicted.extend(convicted.map(|suspect| (task, suspect)));
         if before < Some(row.epoch) && was != convicted {
-            self.settled.extend(was.map(|suspect| (task, suspect)));
+            let is_of = |suspect: &Suspect| versions.is_none_or(|versions| versions.code(task) == suspect.code);
+            self.settled.extend(was.filter(is_of).map(|suspect| (task, suspect)));
         }
         self.rows.insert(task, row);
     }

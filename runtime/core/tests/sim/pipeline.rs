@@ -3,23 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmill_core::operator::Operator;
-use wasmill_core::port::ChangelogId;
+use wasmill_core::operator::{Declaration, Operator, OutputDeclaration};
+use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 
 use crate::log::{COUNTS, Entry, LETTERS, LINES, Log, MORE, PARTITIONS, Record, WORDS};
-use crate::operators::{Count, Split};
+use crate::operators::OUT;
 use crate::random::Random;
+use crate::versions::{Versions, plugin};
 
 /// Two sources into a splitter, a repartition topic, a counter. Records that fail go to dead letters, or are skipped.
 pub fn stages(skips: bool) -> Vec<Arc<Stage>> {
-    let node = |operator: &str, changelog, to| Node {
+    stages_of(skips, Versions::FIRST)
+}
+
+/// The same with other versions of the operators.
+pub fn stages_of(skips: bool, versions: Versions) -> Vec<Arc<Stage>> {
+    let running = versions.operators();
+    let node = |stage: usize, operator: &str, changelog, to| Node {
         operator: operator.into(),
-        plugin: "sha256:0".into(),
+        plugin: plugin(versions.0[stage]),
         changelog,
-        outputs: vec![vec![Edge::Target(to)]],
+        outputs: outputs(running[stage].declaration(), to),
         on_error: if skips { OnError::Skip } else { OnError::DeadLetter(LETTERS) },
         retry: Retry { attempts: 4, backoff: Duration::from_millis(100) },
         limits: Limits::default(),
@@ -31,20 +38,40 @@ pub fn stages(skips: bool) -> Vec<Arc<Stage>> {
     let lines = Stage {
         name: "lines".into(),
         inputs: vec![source("lines"), source("more")],
-        nodes: vec![node("split", None, WORDS)],
+        nodes: vec![node(0, "split", None, WORDS)],
         repartitions: vec![WORDS],
     };
     let words = Stage {
         name: "count".into(),
         inputs: vec![Input { topic: "words".into(), progress: Progress::Controls(upstream), edges: entry }],
-        nodes: vec![node("count", Some(ChangelogId(0)), COUNTS)],
+        nodes: vec![node(1, "count", Some(ChangelogId(0)), COUNTS)],
         repartitions: Vec::new(),
     };
     vec![Arc::new(lines), Arc::new(words)]
 }
 
+/// The same stages with another patience for what may work later.
+pub fn waiting(stages: &[Arc<Stage>], retry: Retry) -> Vec<Arc<Stage>> {
+    let waiting = |stage: &Arc<Stage>| {
+        let mut stage = Stage::clone(stage);
+        stage.nodes.iter_mut().for_each(|node| node.retry = retry);
+        Arc::new(stage)
+    };
+    stages.iter().map(waiting).collect()
+}
+
+/// Records go out by the output of that name, and nowhere by others.
+fn outputs(declaration: &Declaration, to: Target) -> Vec<Vec<Edge>> {
+    let way = |output: &OutputDeclaration| if output.name == OUT { vec![Edge::Target(to)] } else { Vec::new() };
+    declaration.outputs.iter().map(way).collect()
+}
+
 pub fn operators() -> Vec<Vec<Box<dyn Operator>>> {
-    vec![vec![Box::new(Split::new())], vec![Box::new(Count::new())]]
+    operators_of(Versions::FIRST)
+}
+
+pub fn operators_of(versions: Versions) -> Vec<Vec<Box<dyn Operator>>> {
+    versions.operators().map(|operator| vec![operator]).into()
 }
 
 pub fn tasks() -> Vec<TaskId> {

@@ -244,7 +244,7 @@ impl Sink for Port {
         }
         let committed = attempt(world, "commit", |world| {
             if world.delivery != Delivery::Together {
-                rows(sealed).into_iter().for_each(|(task, row)| world.log.put_row(task, row));
+                rows(sealed).into_iter().for_each(|(task, row)| world.log.put_row(task, row, None));
                 return Ok(());
             }
             let producer = world.seat(place).producer.unwrap_or(0);
