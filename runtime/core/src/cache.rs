@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::overlay::Overlay;
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
-use crate::table::{Found, Table};
+use crate::table::{Found, Hash, Table};
 use crate::writes::Writes;
 
 /// Shares of the budget that dirty, young and old rows have, each one of so many.
@@ -45,17 +45,34 @@ impl Cache {
 
     /// Finds a row.
     pub(crate) fn find(&mut self, row: &[u8]) -> Option<Place> {
-        if let Some(found) = self.dirty.find(row) {
+        let hash = Hash::of(row);
+        if let Some(found) = self.dirty.find_hashed(hash, row) {
             return Some(Place::Dirty(found));
         }
-        if let Some(found) = self.young.find(row) {
+        if let Some(found) = self.young.find_hashed(hash, row) {
             return Some(Place::Young(found));
         }
-        let found = self.old.find(row)?;
+        self.find_old(hash, row)
+    }
+
+    /// Finds a row among the old ones; as long as there is room it is a young one then.
+    pub(crate) fn find_old(&mut self, hash: Hash, row: &[u8]) -> Option<Place> {
+        let found = self.old.find_hashed(hash, row)?;
         if self.young.size() >= self.budget / SHARES {
             return Some(Place::Old(found));
         }
         Some(Place::Young(self.young.keep(row, self.old.value(found))))
+    }
+
+    /// Finds rows, each with its number and hash, and hands over those that are neither old nor missing.
+    pub(crate) fn find_each<'r>(
+        &self,
+        rows: impl Iterator<Item = (usize, Hash, &'r [u8])> + Clone,
+        candidates: &mut Vec<Option<Found>>,
+        found: &mut [Option<Place>],
+    ) {
+        self.young.find_each(rows.clone(), candidates, |number, place| found[number] = Some(Place::Young(place)));
+        self.dirty.find_each(rows, candidates, |number, place| found[number] = Some(Place::Dirty(place)));
     }
 
     /// The value of a row; `None` where it is known that there is none.
@@ -92,10 +109,8 @@ impl Cache {
 
     /// Takes over what an epoch wrote, and what goes with it to the store.
     pub(crate) fn absorb(&mut self, overlay: &Overlay, last: Vec<Write>, now: Timestamp) {
-        for (row, value, access) in overlay.iter() {
-            self.dirty.replace(row, value, access);
-            self.changes += 1;
-        }
+        self.dirty.absorb(overlay.table());
+        self.changes += overlay.table().len() as u64;
         self.last = last;
         self.since.get_or_insert(now);
     }

@@ -8,7 +8,7 @@ use crate::cache::{self, Cache, Lag};
 use crate::overlay::{Mark, Overlay};
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
-use crate::table::{Access, Found};
+use crate::table::{Access, Found, Hash};
 use crate::writes::{Pair, Writes};
 
 /// Where a row is in memory, until something is written.
@@ -62,14 +62,20 @@ impl Layers {
     /// Reads rows, and hands over their values in the order in which the rows are given. What is not in memory is read
     /// from the store at once.
     pub fn get_many(&mut self, rows: &Blobs, visit: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StoreError> {
-        let mut places = Vec::with_capacity(rows.len());
-        let mut missing = Vec::new();
-        for (row, index) in rows.iter().map(Option::unwrap_or_default).zip(0..) {
-            let place = self.find(row);
-            if place.is_none() {
-                missing.push((row, index));
+        let (mut places, mut missing) = (vec![None; rows.len()], Vec::new());
+        let rows = rows.iter().map(Option::unwrap_or_default);
+        let rows: Vec<_> = rows.enumerate().map(|(number, row)| (number, Hash::of(row), row)).collect();
+        let (mut cached, mut candidates) = (vec![None; rows.len()], Vec::new());
+        self.cache.find_each(rows.iter().copied(), &mut candidates, &mut cached);
+        let written = |number: usize, found| places[number] = Some(Place::Overlay(found));
+        self.overlay.table().find_each(rows.iter().copied(), &mut candidates, written);
+        for ((number, hash, row), cached) in rows.into_iter().zip(cached) {
+            if places[number].is_none() {
+                places[number] = cached.or_else(|| self.cache.find_old(hash, row)).map(Place::Cache);
             }
-            places.push(place);
+            if places[number].is_none() {
+                missing.push((row, number));
+            }
         }
         if missing.is_empty() {
             places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));

@@ -22,6 +22,11 @@ impl Overlay {
         self.rows.find(row)
     }
 
+    /// The table of the rows.
+    pub(crate) fn table(&self) -> &Table {
+        &self.rows
+    }
+
     /// What was written to a row; `None` if it was deleted.
     pub(crate) fn value(&self, found: Found) -> Option<&[u8]> {
         self.rows.value(found)

@@ -19,25 +19,69 @@ pub enum Access {
 /// Rows and what was written to them last; a row may have been deleted.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    index: HashTable<u32>,
+    index: HashTable<Slot>,
     entries: Vec<Entry>,
     bytes: Vec<u8>,
     order: BTreeMap<Vec<u8>, u32>,
 }
 
+/// A row's hash beside its entry: growing, and passing over other rows, need not look at any row.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: Hash,
+    entry: u32,
+}
+
+/// What a row is found by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Hash(u32);
+
+/// A row and its value. Half a cache line: with many rows, what is looked at is what is waited for.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    row: Span,
-    /// `None`: the row was deleted.
-    value: Option<Span>,
+    row_at: usize,
+    value_at: usize,
+    row_length: u32,
+    /// [`DELETED`] where there is no value.
+    value_length: u32,
+    hash: Hash,
     access: Access,
 }
+
+const DELETED: u32 = u32::MAX;
 
 /// Bytes of the arena.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     at: usize,
     length: u32,
+}
+
+impl Entry {
+    fn row(&self) -> Span {
+        Span { at: self.row_at, length: self.row_length }
+    }
+
+    fn value(&self) -> Option<Span> {
+        (self.value_length != DELETED).then_some(Span { at: self.value_at, length: self.value_length })
+    }
+
+    fn set_value(&mut self, value: Option<Span>) {
+        (self.value_at, self.value_length) = value.map_or((0, DELETED), |span| (span.at, span.length));
+    }
+}
+
+impl Hash {
+    pub(crate) fn of(row: &[u8]) -> Self {
+        let hash = (HASHER.hash_one(row) >> 32) as u32;
+        // In tests, rows often have the hash of another one.
+        Self(if cfg!(test) { hash % 8 } else { hash })
+    }
+
+    /// All bits of it where the index looks for some: at both ends.
+    fn spread(self) -> u64 {
+        u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
 }
 
 /// A row of a table, until something is written to the table.
@@ -69,16 +113,49 @@ const KEPT: usize = 64 << 10;
 impl Table {
     /// Finds a row.
     pub(crate) fn find(&self, row: &[u8]) -> Option<Found> {
-        self.index.find(HASHER.hash_one(row), |&entry| self.row(Found(entry)) == row).copied().map(Found)
+        self.find_hashed(Hash::of(row), row)
+    }
+
+    /// Finds a row whose hash is known.
+    pub(crate) fn find_hashed(&self, hash: Hash, row: &[u8]) -> Option<Found> {
+        let is_it = |slot: &Slot| slot.hash == hash && self.row(Found(slot.entry)) == row;
+        self.index.find(hash.spread(), is_it).map(|slot| Found(slot.entry))
+    }
+
+    /// Finds rows, and hands over each that is there with its number. The slots of all of them are looked at before any
+    /// row is, so that the processor need not wait for one after the other.
+    pub(crate) fn find_each<'r>(
+        &self,
+        rows: impl Iterator<Item = (usize, Hash, &'r [u8])> + Clone,
+        candidates: &mut Vec<Option<Found>>,
+        mut found: impl FnMut(usize, Found),
+    ) {
+        if self.entries.is_empty() {
+            return;
+        }
+        candidates.clear();
+        candidates.extend(rows.clone().map(|(_, hash, _)| self.candidate(hash)));
+        for ((number, hash, row), candidate) in rows.zip(candidates) {
+            let Some(candidate) = *candidate else { continue };
+            let place = if self.row(candidate) == row { Some(candidate) } else { self.find_hashed(hash, row) };
+            if let Some(place) = place {
+                found(number, place);
+            }
+        }
+    }
+
+    /// The first entry of a hash, which is the row that is looked for but for one in four thousand million.
+    fn candidate(&self, hash: Hash) -> Option<Found> {
+        self.index.find(hash.spread(), |slot| slot.hash == hash).map(|slot| Found(slot.entry))
     }
 
     /// The value of a row; `None` if it was deleted.
     pub(crate) fn value(&self, found: Found) -> Option<&[u8]> {
-        self.entries.get(found.0 as usize).and_then(|entry| Some(self.slice(entry.value?)))
+        self.entries.get(found.0 as usize).and_then(|entry| Some(self.slice(entry.value()?)))
     }
 
     fn row(&self, found: Found) -> &[u8] {
-        self.entries.get(found.0 as usize).map_or(&[], |entry| self.slice(entry.row))
+        self.entries.get(found.0 as usize).map_or(&[], |entry| self.slice(entry.row()))
     }
 
     fn slice(&self, span: Span) -> &[u8] {
@@ -93,19 +170,49 @@ impl Table {
 
     /// Writes a row that may be there. Answers what it overwrites, whose bytes stay until they are cut off.
     pub(crate) fn put(&mut self, row: &[u8], value: Option<&[u8]>, access: Access) -> Option<Overwritten> {
-        let Some(found) = self.find(row) else {
-            self.insert(row, value, access);
+        let hash = Hash::of(row);
+        let Some(found) = self.find_hashed(hash, row) else {
+            self.insert(hash, row, value, access);
             return None;
         };
         let value = value.map(|value| self.store(value));
         let entry = self.entries.get_mut(found.0 as usize)?;
-        Some(Overwritten { found, value: std::mem::replace(&mut entry.value, value) })
+        let overwritten = Overwritten { found, value: entry.value() };
+        entry.set_value(value);
+        Some(overwritten)
     }
 
     /// Writes a row that may be there, over its old value where the new one fits.
     pub(crate) fn replace(&mut self, row: &[u8], value: Option<&[u8]>, access: Access) -> Found {
-        let Some(found) = self.find(row) else { return self.insert(row, value, access) };
-        let old = self.entries.get(found.0 as usize).and_then(|entry| entry.value);
+        let hash = Hash::of(row);
+        match self.find_hashed(hash, row) {
+            Some(found) => {
+                self.overwrite(found, value);
+                found
+            }
+            None => self.insert(hash, row, value, access),
+        }
+    }
+
+    /// Takes over what another table has of rows.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        let (mut places, mut candidates) = (Vec::new(), Vec::new());
+        let rows = other.entries.iter().map(|entry| (entry.hash, other.slice(entry.row()))).zip(0..);
+        let rows = rows.map(|((hash, row), number)| (number, hash, row));
+        places.resize(other.len(), None);
+        self.find_each(rows, &mut candidates, |number, found| places[number] = Some(found));
+        for (entry, place) in other.entries.iter().zip(places) {
+            let value = entry.value().map(|value| other.slice(value));
+            match place {
+                Some(found) => self.overwrite(found, value),
+                // The rows of a table differ, so none of those before it was this.
+                None => _ = self.insert(entry.hash, other.slice(entry.row()), value, entry.access),
+            }
+        }
+    }
+
+    fn overwrite(&mut self, found: Found, value: Option<&[u8]>) {
+        let old = self.entries.get(found.0 as usize).and_then(Entry::value);
         let new = value.map(|value| match old {
             Some(Span { at, length }) if value.len() <= length as usize => {
                 if let Some(bytes) = self.bytes.get_mut(at..at + value.len()) {
@@ -116,9 +223,8 @@ impl Table {
             _ => self.store(value),
         });
         if let Some(entry) = self.entries.get_mut(found.0 as usize) {
-            entry.value = new;
+            entry.set_value(new);
         }
-        found
     }
 
     /// Writes a row that is found by its bytes alone.
@@ -131,16 +237,13 @@ impl Table {
         self.order.clear();
     }
 
-    fn insert(&mut self, row: &[u8], value: Option<&[u8]>, access: Access) -> Found {
+    fn insert(&mut self, hash: Hash, row: &[u8], value: Option<&[u8]>, access: Access) -> Found {
         let entry = self.entries.len() as u32;
-        let (span, value) = (self.store(row), value.map(|value| self.store(value)));
-        self.entries.push(Entry { row: span, value, access });
-        let (entries, bytes) = (&self.entries, &self.bytes);
-        let hash = |&entry: &u32| {
-            let Span { at, length } = entries[entry as usize].row;
-            HASHER.hash_one(&bytes[at..at + length as usize])
-        };
-        self.index.insert_unique(HASHER.hash_one(row), entry, hash);
+        let (Span { at: row_at, length: row_length }, value) = (self.store(row), value.map(|value| self.store(value)));
+        let mut new = Entry { row_at, row_length, value_at: 0, value_length: DELETED, hash, access };
+        new.set_value(value);
+        self.entries.push(new);
+        self.index.insert_unique(hash.spread(), Slot { hash, entry }, |slot| slot.hash.spread());
         if access == Access::Scanned {
             self.order.insert(row.to_vec(), entry);
         }
@@ -150,20 +253,19 @@ impl Table {
     /// Puts back what was overwritten.
     pub(crate) fn restore(&mut self, overwritten: Overwritten) {
         if let Some(entry) = self.entries.get_mut(overwritten.found.0 as usize) {
-            entry.value = overwritten.value;
+            entry.set_value(overwritten.value);
         }
     }
 
     /// Forgets what was added since a moment. What was overwritten since must have been put back.
     pub(crate) fn truncate(&mut self, to: Extent) {
         for number in to.entries..self.entries.len() {
-            let row = self.entries[number].row;
-            let row = &self.bytes[row.at..row.at + row.length as usize];
-            if let Ok(found) = self.index.find_entry(HASHER.hash_one(row), |&entry| entry as usize == number) {
+            let entry = self.entries[number];
+            if let Ok(found) = self.index.find_entry(entry.hash.spread(), |slot| slot.entry as usize == number) {
                 found.remove();
             }
-            if self.entries[number].access == Access::Scanned {
-                self.order.remove(row);
+            if entry.access == Access::Scanned {
+                self.order.remove(&self.bytes[entry.row_at..entry.row_at + entry.row_length as usize]);
             }
         }
         self.entries.truncate(to.entries);
@@ -199,7 +301,7 @@ impl Table {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>, Access)> {
         self.entries
             .iter()
-            .map(|entry| (self.slice(entry.row), entry.value.map(|value| self.slice(value)), entry.access))
+            .map(|entry| (self.slice(entry.row()), entry.value().map(|value| self.slice(value)), entry.access))
     }
 
     /// The rows that are scanned, in order, from the first at or behind one.

@@ -97,17 +97,18 @@ impl Sink {
     }
 
     fn queue(&mut self, record: &Outgoing<'_>, topic: &str) -> Result<(), Fault> {
-        let deadline = Instant::now() + self.pipeline.client.timing().message;
+        let mut full_since = None;
         loop {
             let producer = self.producer()?;
             let code = match producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => {
-                    producer.poll(Duration::from_millis(20));
-                    continue;
-                }
                 Err(code) => code,
             };
+            let patience = self.pipeline.client.timing().message;
+            if code == RDKafkaErrorCode::QueueFull && full_since.get_or_insert_with(Instant::now).elapsed() < patience {
+                producer.poll(Duration::from_millis(20));
+                continue;
+            }
             let message = format!("send a record to {topic}/{}: {code}", record.partition);
             // It is not in the transaction, which would commit without it.
             self.spent |= code != RDKafkaErrorCode::MessageSizeTooLarge;
