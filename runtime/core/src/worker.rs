@@ -112,6 +112,11 @@ impl Worker {
         self.recover(acquired, now)
     }
 
+    /// Makes the sink ready before there are tasks: that takes a while where a transactional id is to be initialized.
+    pub fn prepare(&mut self) -> Result<(), Fault> {
+        self.clean()
+    }
+
     fn clean(&mut self) -> Result<(), Fault> {
         if !self.clean {
             self.ports.sink.reset()?;

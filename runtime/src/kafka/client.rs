@@ -322,7 +322,10 @@ impl ConsumerContext for Logs {}
 
 /// Passes a line of librdkafka's log on. It retries by itself, so none of its errors is one of ours.
 pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    // Users give one list of properties for all clients, of which each takes those that it knows.
+    let of_others = facility == "CONFWARN" && line.contains("will be ignored by this");
     match level {
+        _ if of_others => tracing::trace!(target: "librdkafka", facility, "{line}"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, "{line}");
         }

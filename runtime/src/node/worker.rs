@@ -201,6 +201,7 @@ fn run(
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
     let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
+    running.prepare().map_err(|fault| failed(&job.pipeline, &fault))?;
     let mut publisher = Publisher::new(job, worker, meter, tell);
     let clocks = Clocks { since: Instant::now() };
     loop {
