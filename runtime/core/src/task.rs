@@ -1,5 +1,6 @@
 //! A stage at one partition: where it stands, and the turns it makes.
 
+pub mod blame;
 mod call;
 pub mod care;
 mod clock;
@@ -15,11 +16,11 @@ use std::sync::Arc;
 
 use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
-use crate::port::{Fault, Fetched, Lease, Mark, Position};
+use crate::port::{Fault, Fetched, Lease, Mark, Position, StoreError};
 use crate::record::{Epoch, Now, Offset, TaskId, Timestamp};
 use crate::row::Due;
 use crate::stage::Stage;
-use crate::state::{self, State};
+use crate::state::{self, Size, State};
 use crate::task::care::{Care, Watch};
 use crate::task::cut::{Cut, Pending};
 use crate::task::memory::{Counts, Memory};
@@ -166,6 +167,22 @@ impl Task {
     /// nodes.
     pub fn counts(&self) -> impl Iterator<Item = Counts> {
         self.committed.operators.iter().map(|operator| operator.counts)
+    }
+
+    /// How much each of its operators remembers, as of its last commit, in the order of the stage's nodes; `None` for those
+    /// that have no rows.
+    pub fn sizes(&self) -> impl Iterator<Item = Option<Size>> {
+        self.committed.operators.iter().zip(&self.states).map(|(operator, state)| state.as_ref().map(|_| operator.size))
+    }
+
+    /// Counts what the open epoch adds to what its operators remember, before it is sealed.
+    pub(crate) fn measure(&mut self) -> Result<(), StoreError> {
+        for (operator, state) in self.memory.operators.iter_mut().zip(&self.states) {
+            if let Some(state) = state {
+                operator.size = state.size(operator.size)?;
+            }
+        }
+        Ok(())
     }
 
     /// Drops the records that wait, for as long as the task is paused.
