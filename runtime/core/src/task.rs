@@ -26,7 +26,7 @@ use crate::task::cut::{Cut, Pending};
 use crate::task::memory::{Counts, Memory};
 use crate::task::row::TaskRow;
 use crate::task::trial::{Stop, Trial};
-use crate::task::turn::{Effects, Turn};
+use crate::task::turn::{Effects, MAX_DUE, Turn};
 use crate::watermark::{self, millis};
 
 /// What became of a turn.
@@ -272,6 +272,7 @@ impl Task {
     ) -> Result<Turned, Fault> {
         self.paused = self.paused.filter(|&until| until > now.steady);
         let mut limit = if self.care().is_singly() { 1 } else { usize::MAX };
+        let mut timers = MAX_DUE;
         loop {
             let cut = self.cut(limit)?;
             let before = self.memory.clone();
@@ -286,6 +287,9 @@ impl Task {
                 segment: &cut.segment,
                 trial: &mut self.trial,
                 narrowed: 0,
+                held: 0,
+                timers,
+                fired: 0,
                 watch: &mut self.watch,
                 announce: &mut *announce,
                 effects: Effects::default(),
@@ -308,6 +312,7 @@ impl Task {
             self.watch.dropped();
             match stop {
                 Stop::Cut(records) => limit = records,
+                Stop::Fewer(most) => timers = most,
                 Stop::Fault(fault) => return Err(fault),
                 stop => {
                     // The process lives: what was announced is not what it dies on.
@@ -323,7 +328,7 @@ impl Task {
     /// What a dropped turn teaches.
     fn learn(&mut self, stop: Stop, now: Timestamp) -> Result<Dropped, Fault> {
         match stop {
-            Stop::Cut(_) => Ok(Dropped::Smaller),
+            Stop::Cut(_) | Stop::Fewer(_) => Ok(Dropped::Smaller),
             Stop::Failed { node, size, .. } => {
                 self.trial.failed(node, size);
                 Ok(Dropped::Smaller)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::{Batch, Blobs};
-use crate::flow::Flow;
+use crate::flow::{Chunk, Flow};
 use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Operator, Origin, Outcome, Role, Slots};
 use crate::record::Timestamp;
 use crate::scope::{Armed, Measurement, Scope, too_long};
@@ -14,7 +14,7 @@ use crate::task::blame::{Blame, Cause};
 use crate::task::care::Suspect;
 use crate::task::letter::{self, Letter};
 use crate::task::trial::{Place, Stop};
-use crate::task::turn::{NO_ORIGIN, Turn};
+use crate::task::turn::{MAX_HELD, NO_ORIGIN, Turn};
 
 /// Failed calls of several records in one turn of which each is made again in parts. They take time, and the epoch is
 /// open: a turn with more of them is dropped, and made again behind a commit.
@@ -45,7 +45,7 @@ impl Given {
         Self { entry: Entry::Timers(domain), origins: none.clone(), ordinals: none, records }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 
@@ -189,19 +189,21 @@ impl Turn<'_> {
         given: &Given,
         outputs: &mut Vec<Flow>,
     ) -> Result<(Vec<Failure>, bool), Stop> {
+        self.check_held(given)?;
         self.announce(node, given)?;
         let mark = self.states[node].as_ref().map(|state| state.mark());
         let marks: Vec<_> = outputs.iter().map(Flow::mark).collect();
         let scope = self.scope(node, input, given, std::mem::take(outputs))?;
         let (scope, result) = self.operators[node].call(Box::new(scope));
         let (result, left) = finish(scope, result, self.operators[node].as_ref());
-        let Left { parts: (state, flows, armed, measurements), emitters } = left;
+        let Left { parts: (state, flows, armed, measurements), emitters, emitted } = left;
         self.states[node] = state;
         *outputs = flows;
         match result {
             Ok((failures, true)) => {
                 let remembered = &mut self.memory.operators[node];
                 remembered.sequence += 1;
+                self.held += emitted;
                 let handled = given.len() - failures.len();
                 remembered.counts.handled += handled as u64;
                 if given.entry == Entry::Process {
@@ -247,6 +249,21 @@ impl Turn<'_> {
         Ok(Scope::new(call, given.origins.clone(), keys, state, outputs, self.stage.nodes[node].limits))
     }
 
+    /// A turn that holds too much output is made with less: its timers wait until its records are done, and of records it
+    /// is made with half, or with those before the ones that are given now, whose output had room, if they are more.
+    fn check_held(&self, given: &Given) -> Result<(), Stop> {
+        let records = self.segment.records.len();
+        let first = given.origins.first().map_or(0, |&origin| origin as usize);
+        let fewer = first.max(records.div_ceil(2));
+        match self.fired {
+            _ if self.held <= MAX_HELD => Ok(()),
+            0 if fewer < records => Err(Stop::Cut(fewer)),
+            1.. if records > 0 => Err(Stop::Fewer(0)),
+            2.. => Err(Stop::Fewer(self.fired / 2)),
+            _ => Ok(()),
+        }
+    }
+
     /// A timer that is due before the last record of the turn must fire before that record: the turn is made shorter.
     fn check_armed(&self, given: &Given, armed: &[Armed]) -> Result<(), Stop> {
         let cut = armed.iter().filter_map(|armed| {
@@ -288,6 +305,7 @@ impl Turn<'_> {
 
     /// Does with a record that the operator cannot handle what its policy says.
     fn reject(&mut self, node: usize, given: &Given, index: usize, blame: &Blame, attempts: u32) -> Result<(), Stop> {
+        self.check_held(given)?;
         let shape = &self.stage.nodes[node];
         let Some(message) = given.records.get(index) else { return Ok(()) };
         let counts = &mut self.memory.operators[node].counts;
@@ -312,6 +330,7 @@ impl Turn<'_> {
                 };
                 let mut flow = Flow::default();
                 letter::write(&mut flow, origin, message, &letter);
+                self.held += flow.chunks().iter().map(Chunk::bytes).sum::<usize>();
                 self.effects.outputs.push((target, flow.into()));
             }
         }
@@ -350,6 +369,8 @@ struct Left {
     parts: (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<Measurement>),
     /// How many of its records have output.
     emitters: usize,
+    /// Bytes of it.
+    emitted: usize,
 }
 
 /// Writes the cells that a call changed, and takes its scope apart. Answers the records that failed, and whether the
@@ -372,6 +393,6 @@ fn finish(
         };
         Ok((failures, holds))
     });
-    let emitters = scope.emitters();
-    (result, Left { parts: scope.into_parts(), emitters })
+    let (emitters, emitted) = (scope.emitters(), scope.emitted());
+    (result, Left { parts: scope.into_parts(), emitters, emitted })
 }

@@ -13,6 +13,8 @@ use crate::task::blame::{Blame, Cause};
 pub(crate) enum Stop {
     /// It must be made again with only its first records.
     Cut(usize),
+    /// It must be made again with fewer timers: so many.
+    Fewer(usize),
     /// A call failed, and would again.
     Failed { node: usize, size: usize, place: Place, blame: Blame },
     /// A call took too long.
