@@ -8,6 +8,7 @@ use wasmill_core::port::Target;
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::row;
 use wasmill_core::state::Size;
+use wasmill_core::task::blame::Cause;
 use wasmill_core::task::memory::{Counts, Local, Memory};
 
 use crate::disk::Rows;
@@ -216,6 +217,9 @@ fn check_counts(log: &Log, expected: &Expected, skips: bool, ticks: u64) {
     let bombs = expected.letters.iter().filter(|(operator, _, value, _)| operator == "count" && !value.is_empty());
     let bombs = bombs.count() as u64;
     let rejected = |counts: &Counts| if skips { counts.skipped } else { counts.dead_lettered.total() };
+    let deaths = |counts: &Counts| counts.dead_lettered.iter().find(|(cause, _)| *cause == Cause::Death).unwrap().1;
+    let died = expected.letters.iter().filter(|(.., reason)| reason == DIED && !skips).count() as u64;
+    assert_eq!(deaths(&split) + deaths(&count), died);
     let words = expected.counts.values().sum::<u64>() + failed(false) - bombs;
     assert_eq!((split.input, split.emitted, rejected(&split)), (expected.lines, words, failed(true)));
     let timers = expected.timers.len() as u64;
