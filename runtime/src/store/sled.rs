@@ -8,8 +8,9 @@
 //! ```
 //!
 //! What sled 1.0.0-alpha.124 is spared, each found by measurement: single removals and swaps (they can deadlock, so
-//! everything goes through `apply_batch`), bounded ranges (a finished one walks to the end of the tree), and its own
-//! `clear` and `drop_tree` (single removals). Any error or panic of it is a [`StoreError`].
+//! everything goes through `apply_batch`), bounded ranges (a finished one walks to the end of the tree), its own
+//! `clear` and `drop_tree` (single removals), and its own flushing (it aborts the process when it cannot). Any error or
+//! panic of it is a [`StoreError`].
 
 mod flusher;
 mod opener;
