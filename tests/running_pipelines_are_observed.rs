@@ -271,18 +271,20 @@ const FAILING: [(&str, &str, &str); 8] = [
 fn failing() -> Place {
     let place = Place::new();
     place.write("process.wasm", guests::built("process"));
-    let mut pipeline = "format-version: 1\nname: told\nsources:\n  lines: {topic: lines, create: {partitions: 2}}\n\
-                        operators:\n  small: {use: filter, where: n < 100, from: lines}\n  \
-                        once: {use: dedupe, from: lines}\n  \
-                        arms: {plugin: process.wasm, from: lines, settings: {does: arms-and-disarms}}\n"
-        .to_owned();
-    for (does, _, more) in FAILING {
-        let settings = format!("{{does: {does}, at: poison}}");
-        pipeline.push_str(&format!("  {does}: {{plugin: process.wasm, from: lines, settings: {settings}{more}}}\n"));
-    }
-    let all = FAILING.map(|(does, ..)| does).join(", ");
-    pipeline.push_str(&format!("sinks:\n  out: {{topic: out, from: [small, once, arms, {all}]}}\n"));
-    place.write("pipeline.yaml", pipeline);
+    let failing = FAILING.map(|(does, _, more)| {
+        format!("  {does}: {{plugin: process.wasm, from: lines, settings: {{does: {does}, at: poison}}{more}}}\n")
+    });
+    let names = FAILING.map(|(does, ..)| does).join(", ");
+    place.write(
+        "pipeline.yaml",
+        format!(
+            "format-version: 1\nname: told\nsources:\n  lines: {{topic: lines, create: {{partitions: 2}}}}\n\
+             operators:\n  small: {{use: filter, where: n < 100, from: lines}}\n  once: {{use: dedupe, from: lines}}\n  \
+             arms: {{plugin: process.wasm, from: lines, settings: {{does: arms-and-disarms}}}}\n{}\
+             sinks:\n  out: {{topic: out, from: [small, once, arms, {names}]}}\n",
+            failing.concat()
+        ),
+    );
     place
 }
 

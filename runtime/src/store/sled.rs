@@ -95,14 +95,14 @@ fn open(path: &Path, cache: usize) -> Result<::sled::Db<FANOUT>, Refused> {
 }
 
 /// An error without the places in sled that it came through.
-fn plain(error: io::Error) -> io::Error {
+fn plain(error: &io::Error) -> io::Error {
     let told = error.to_string();
     io::Error::new(error.kind(), told.rsplit(" -> ").next().unwrap_or_default())
 }
 
 impl Disk {
     fn call<T>(&self, doing: &str, run: impl FnOnce() -> io::Result<T>) -> Result<T, StoreError> {
-        self.directory.call(doing, || run().map_err(plain)).map_err(|error| {
+        self.directory.call(doing, || run().map_err(|error| plain(&error))).map_err(|error| {
             // Behind a failed flush all else fails too, and is not what failed.
             let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.clone().unwrap_or(error)
@@ -115,7 +115,8 @@ impl Disk {
         if let Some(failed) = &*failed {
             return Err(failed.clone());
         }
-        let flushed = self.directory.call("write to disk", || self.database.flush().map(drop).map_err(plain));
+        let flushed =
+            self.directory.call("write to disk", || self.database.flush().map(drop).map_err(|error| plain(&error)));
         flushed.map_err(|error| {
             let (StoreError::Broken(reason) | StoreError::Unwritable(reason)) = error;
             // Closing it would end the process.

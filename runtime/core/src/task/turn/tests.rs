@@ -54,7 +54,7 @@ impl Native for Copies {
                 scope.set_timer(Domain::EventTime, key, b"", LATER)?;
                 continue;
             }
-            let data = [key, &[b'x'; SIZE]].concat();
+            let data = [key, &vec![b'x'; SIZE]].concat();
             let (key, all) = (key.len() as i32, data.len() as i32);
             let spans = [0, key, 0, all, 0, ABSENT].repeat(self.copies);
             let timestamps = vec![message.timestamp.0; self.copies];
@@ -85,10 +85,10 @@ fn chain(operators: &[(Role, usize)]) -> (Task, Vec<Box<dyn Operator>>) {
     let inputs = vec![Input { topic: "in".into(), progress, edges: vec![Edge::Node { node: 0, input: 0 }] }];
     let stage = Arc::new(Stage { name: "s".into(), inputs, nodes: nodes.collect(), repartitions: Vec::new() });
     let memory = Memory::new(&stage, vec![Offset(0)]);
-    let state = |&(role, _): &(Role, usize)| {
+    let rows = |&(role, _): &(Role, usize)| {
         role.is_keyed().then(|| Box::new(State::new(Box::new(Map::default()), Arc::new([]))))
     };
-    let states = operators.iter().map(state).collect();
+    let states = operators.iter().map(rows).collect();
     let task = Task::new(TaskId::default(), Lease::default(), stage, &TaskRow::default(), memory, states, Timestamp(0));
     let made = operators.iter().map(|&(role, copies)| Box::new(Copies::new(role, copies)) as Box<dyn Operator>);
     (task, made.collect())
