@@ -165,20 +165,6 @@ fn the_index_of_what_expires_is_written_in_bounds() {
     }
 }
 
-#[test]
-fn what_is_put_back_is_due_again() {
-    let mut state = state(None);
-    for (key, at) in [(b"a", 5), (b"b", 6), (b"c", 7)] {
-        state.set_timer(Domain::EventTime, key, b"", Timestamp(at)).unwrap();
-    }
-    let fired = state.due(Due::Event, Timestamp(9), 9).unwrap();
-    assert!(!state.has_due(Due::Event, Timestamp(9)));
-    state.take_timer(Domain::EventTime, &fired[0]);
-    state.put_back(Due::Event, fired[1].at);
-    assert!(state.has_due(Due::Event, Timestamp(6)) && !state.has_due(Due::Event, Timestamp(5)));
-    assert_eq!(due(&mut state, 9, 9), [(6, b"b".to_vec()), (7, b"c".to_vec())]);
-}
-
 /// Sizes are those of a count of all rows, over commits, undone calls, dropped epochs and whatever the cache knows.
 mod sizes {
     use proptest::collection::vec;

@@ -101,12 +101,6 @@ impl State {
         Ok(fired)
     }
 
-    /// Takes note that of what [`State::due`] handed out some was not taken, the first of it due at a time.
-    pub fn put_back(&mut self, due: Due, first: Timestamp) {
-        let bound = &mut self.bounds[due as usize];
-        *bound = (*bound).min(first);
-    }
-
     /// Whether more is due at a time than what was handed out.
     pub fn has_due(&self, due: Due, now: Timestamp) -> bool {
         self.bounds[due as usize] <= now

@@ -249,8 +249,9 @@ impl Turn<'_> {
         Ok(Scope::new(call, given.origins.clone(), keys, state, outputs, self.stage.nodes[node].limits))
     }
 
-    /// A turn that holds too much output is made with less: its timers wait until its records are done, and of records it
-    /// is made with half, or with those before the ones that are given now, whose output had room, if they are more.
+    /// A turn that holds too much output is made with less: its timers wait until its records are done. Of records it is
+    /// made with half, or with those before the ones that are given now, whose output had room, if they are more; of
+    /// timers with half of those that were fired.
     fn check_held(&self, given: &Given) -> Result<(), Stop> {
         let records = self.segment.records.len();
         let first = given.origins.first().map_or(0, |&origin| origin as usize);

@@ -200,17 +200,12 @@ impl Turn<'_> {
         let most = if singly { self.timers.min(1) } else { self.timers };
         let state = self.state(node)?;
         let due = state.due(domain.into(), now, most)?;
-        if state.has_due(domain.into(), now) {
-            self.wait();
-        }
-        self.timers = self.timers.saturating_sub(due.len());
+        let more = state.has_due(domain.into(), now);
+        self.effects.backlog |= more;
+        // With what waits for the next turn all timers downstream do, which are to get what it emits first.
+        self.timers = if more { 0 } else { self.timers.saturating_sub(due.len()) };
         let mut left = due.as_slice();
-        while let Some(next) = left.first() {
-            if self.held > MAX_HELD {
-                self.state(node)?.put_back(domain.into(), next.at);
-                self.wait();
-                break;
-            }
+        while !left.is_empty() {
             let (batch, rest) = self.still_set(node, domain, left)?;
             left = rest;
             if let Some(given) = batch {
@@ -219,13 +214,6 @@ impl Turn<'_> {
             }
         }
         Ok(())
-    }
-
-    /// What is due and was not fired waits for the next turn, and with it all timers of the operators downstream, which
-    /// are to get what it emits first.
-    fn wait(&mut self) {
-        self.effects.backlog = true;
-        self.timers = 0;
     }
 
     /// The next timers to fire in one call: no two of one key, so that none can cancel or move another one of them.
