@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::support::command::Place;
@@ -74,6 +76,49 @@ fn a_disk_that_is_full_for_a_store_is_told() {
         .failed(1, &["open the store data/store: File too large", "make room for it and run again"]);
     place.run(run("fjall")).ok();
     check(&place);
+}
+
+/// Keys of 1,250 bytes that nothing makes much smaller, in their order: sled keeps them in leaves of one size, so in one file.
+fn long_key(number: usize) -> String {
+    let mut part = number as u64;
+    let mut next = || {
+        part = part.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (part ^ (part >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
+    };
+    format!("{number:06}{}", URL_SAFE_NO_PAD.encode((0..117).flat_map(|_| next()).collect::<Vec<_>>()))
+}
+
+/// 115,000 long keys, some of them twice, and 100,000 records of 1,000 short ones behind them; 4 partitions, a worker for
+/// each processor, sled. With room its largest file comes to 115 MiB, those of the log to 80 MiB.
+#[test]
+fn a_disk_that_is_full_for_a_store_in_the_middle_of_a_run_loses_nothing() {
+    const LONG: usize = 115_000;
+    const AGAIN: usize = 20_000;
+    const SHORT: usize = 100_000;
+    let place = Place::new();
+    place.write(
+        "pipeline.yaml",
+        "format-version: 1\nname: full\ncommit: {interval: 20ms}\nsources: {words: {topic: words}}\n\
+         operators: {count: {use: count, from: words}}\nsinks: {counts: {topic: counts, from: count}}\n",
+    );
+    let long = (0..LONG).chain(0..AGAIN).map(long_key);
+    let short = (0..SHORT).map(|number| format!("word_{}", number % KEYS));
+    let text = long.chain(short).map(|key| key + "=x\n").collect::<Vec<_>>().concat();
+    place.run_with(["produce", "words", "--data-dir", "data", "--key-separator", "="], text.as_bytes()).ok();
+    let run = [&run("sled")[..], &["--row-cache", "8MiB"]].concat();
+    let told = [
+        "pipeline full stopped: write to disk in the store data/store: File too large",
+        "make room for it and run again: all that was committed is in the log",
+    ];
+    place.run_full(92, &run).failed(1, &told);
+    let all = (LONG + AGAIN + SHORT) as u64;
+    let before: u64 = counts(&place).values().sum();
+    assert!(0 < before && before < all, "{before} counts before the store was full");
+    place.run(&run).ok();
+    let counts = counts(&place);
+    assert_eq!((counts.len(), counts.values().sum::<u64>()), (LONG + KEYS, all));
+    assert_eq!(counts.values().filter(|&&count| count == 2).count(), AGAIN);
+    assert_eq!(counts.values().filter(|&&count| count == (SHORT / KEYS) as u64).count(), KEYS);
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn memory_stays_flat() {
     }
 }
 
-/// The SDKs' own tests, in the runner of each language, and TypeScript's opinion of the types.
+/// The SDKs' own tests, in the runner of each language, and TypeScript's opinion of the types and the examples.
 #[test]
 fn the_sdks_pass_their_own_tests() {
     let runs: [(&str, &[&str]); 3] = [

@@ -44,6 +44,19 @@ impl Observed {
 
     /// Runs the pipeline of a place with 2 workers.
     fn start(place: Place) -> Self {
+        let (child, address, said) = Self::spawn(&place);
+        Self { place, child, address, said }
+    }
+
+    /// Kills the process, and runs the pipeline again after something is done.
+    fn restart(&mut self, between: impl FnOnce(&Place)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        between(&self.place);
+        (self.child, self.address, self.said) = Self::spawn(&self.place);
+    }
+
+    fn spawn(place: &Place) -> (Child, String, Vec<String>) {
         let arguments = ["run", "pipeline.yaml", "--data-dir", "data", "--observe", "127.0.0.1:0", "--workers", "2"];
         let mut child = place.command(arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
@@ -53,7 +66,7 @@ impl Observed {
         let address = line.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
         // What it says from now on is not read, but must not block it.
         std::thread::spawn(move || told.for_each(drop));
-        Self { place, child, address, said }
+        (child, address, said)
     }
 
     /// The status and the body of what is at a path.
@@ -121,7 +134,7 @@ fn a_running_pipeline_tells_what_it_does() {
         ("in", "split", 2_000.0),
         ("emitted", "split", 6_000.0),
         ("in", "count", 6_000.0),
-        ("dead_lettered", "count", 0.0),
+        ("filtered", "count", 0.0),
         ("skipped", "count", 0.0),
         ("late", "count", 0.0),
     ] {
@@ -240,6 +253,100 @@ fn what_plugins_measure_is_exported_and_bounded() {
     assert!(close(sum("wasmill_log_lines_dropped_total", &panics), 0.0));
     assert!(close(sum("wasmill_plugin_traps_total", &[("operator", "meters")]), 0.0));
     assert!(close(sum("wasmill_compiles_total", &[]), 1.0), "four operators have one plugin");
+}
+
+/// The causes for which a record may be a dead letter, each with an operator that fails for it at `poison`.
+const FAILING: [(&str, &str, &str); 8] = [
+    ("panics", "trap", ""),
+    ("traps", "trap", ""),
+    ("hoards", "limit", ""),
+    ("repeats", "limit", ""),
+    ("fails-some", "failure", ""),
+    ("refuses", "failure", ""),
+    ("waits", "transient", ", retry: {attempts: 1, backoff: 1ms}"),
+    ("spins", "deadline", ", limits: {deadline: 100ms}"),
+];
+
+/// 2 partitions, 2 workers, sled; 300 records of 50 keys, one of which is poison, and 3 without a key.
+fn failing() -> Place {
+    let place = Place::new();
+    place.write("process.wasm", guests::built("process"));
+    let failing = FAILING.map(|(does, _, more)| {
+        format!("  {does}: {{plugin: process.wasm, from: lines, settings: {{does: {does}, at: poison}}{more}}}\n")
+    });
+    let names = FAILING.map(|(does, ..)| does).join(", ");
+    place.write(
+        "pipeline.yaml",
+        format!(
+            "format-version: 1\nname: told\nsources:\n  lines: {{topic: lines, create: {{partitions: 2}}}}\n\
+             operators:\n  small: {{use: filter, where: n < 100, from: lines}}\n  once: {{use: dedupe, from: lines}}\n  \
+             arms: {{plugin: process.wasm, from: lines, settings: {{does: arms-and-disarms}}}}\n{}\
+             sinks:\n  out: {{topic: out, from: [small, once, arms, {names}]}}\n",
+            failing.concat()
+        ),
+    );
+    place
+}
+
+/// What of each operator is told of its state, and of what it dropped and failed on.
+fn told(observed: &Observed) -> BTreeMap<openmetrics::Series, f64> {
+    let names = ["wasmill_state_rows", "wasmill_timers", "wasmill_records_filtered", "wasmill_records_dead_lettered"];
+    let metrics = observed.metrics();
+    names.into_iter().flat_map(|name| metrics[name].series.clone()).collect()
+}
+
+/// They are counted with the epochs: neither a killed process nor a store that is gone changes them.
+#[test]
+fn what_operators_drop_fail_on_and_remember_is_told_for_the_pipelines_whole_life() {
+    let mut observed = Observed::start(failing());
+    let record = |n: usize| {
+        let value = if n == 77 { "poison".to_owned() } else { serde_json::json!({ "n": n }).to_string() };
+        let key = if n < 300 { serde_json::json!(format!("k{}", n % 50)) } else { serde_json::Value::Null };
+        format!("{}\n", serde_json::json!({"key": key, "value": value}))
+    };
+    let records: String = (0..303).map(record).collect();
+    let produce = ["produce", "lines", "--data-dir", "data", "--format", "jsonl"];
+    observed.place.run_with(produce, records.as_bytes()).ok();
+    let all = FAILING.map(|(does, ..)| does);
+    let operators: Vec<_> = ["small", "once", "arms"].into_iter().chain(all).collect();
+    let await_all = |observed: &Observed| {
+        for operator in &operators {
+            let records = format!("wasmill_records_in_total{{pipeline=\"told\",operator=\"{operator}\"}}");
+            observed.await_metric(&records, 303.0);
+        }
+    };
+    await_all(&observed);
+    let metrics = observed.metrics();
+    let sum = |name: &str, of: &[(&str, &str)]| total(&metrics, name, of) as u64;
+    let letters =
+        |operator, reason| sum("wasmill_records_dead_lettered_total", &[("operator", operator), ("reason", reason)]);
+    let of = |name: &str, operator| sum(&format!("wasmill_{name}"), &[("operator", operator)]);
+    // Of 303 the filter passes on 100 less the one that is no JSON.
+    assert_eq!((of("records_filtered_total", "small"), letters("small", "failure")), (203, 1));
+    assert_eq!((of("records_filtered_total", "once"), letters("once", "key")), (250, 3));
+    assert_eq!((of("records_filtered_total", "arms"), of("records_filtered_total", "panics")), (300, 0));
+    assert_eq!((of("state_rows", "once"), of("timers", "once")), (50, 0));
+    // The timer of the poison's key is taken back, and set again by those behind it.
+    assert_eq!((of("state_rows", "arms"), of("timers", "arms")), (0, 50));
+    for (does, cause, _) in FAILING {
+        let of_all = sum("wasmill_records_dead_lettered_total", &[("operator", does)]);
+        assert_eq!((letters(does, cause), letters(does, "key"), of_all), (1, 3, 4), "{does}");
+        assert_eq!(of("state_rows", does), 50, "{does}");
+    }
+    let before = told(&observed);
+    observed.restart(|_| ());
+    await_all(&observed);
+    assert_eq!(told(&observed), before, "a process was killed");
+    observed.restart(|place| std::fs::remove_dir_all(place.path("data/store")).unwrap());
+    await_all(&observed);
+    assert_eq!(told(&observed), before, "a store was lost");
+    // One more key, and one that is disarmed.
+    let more = "{\"key\":\"new\",\"value\":\"{}\"}\n{\"key\":\"k1\",\"value\":\"poison\"}\n";
+    observed.place.run_with(produce, more.as_bytes()).ok();
+    observed.await_metric("wasmill_records_in_total{pipeline=\"told\",operator=\"spins\"}", 305.0);
+    for (metric, operator, value) in [("state_rows", "once", 51.0), ("timers", "arms", 50.0)] {
+        observed.await_metric(&format!("wasmill_{metric}{{pipeline=\"told\",operator=\"{operator}\"}}"), value);
+    }
 }
 
 #[test]

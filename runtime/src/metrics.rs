@@ -29,19 +29,24 @@ pub fn render(seen: &[Seen], plugins: Counts) -> Result<String, std::fmt::Error>
     out.text()
 }
 
-/// What became of the records of each operator: `in` is the sum of `handled`, `late`, `dead_lettered` and `skipped`.
+/// What became of the records of each operator, and what it remembers: `in` is the sum of `handled`, `late`, `dead_lettered` and `skipped`.
 fn records(out: &mut Exposition, seen: &Seen) {
     for total in &seen.operators {
         let counts = [
             (&names::RECORDS_IN, total.counts.input),
             (&names::RECORDS_HANDLED, total.counts.handled),
+            (&names::RECORDS_FILTERED, total.counts.filtered),
             (&names::RECORDS_EMITTED, total.counts.emitted),
             (&names::RECORDS_LATE, total.counts.late),
-            (&names::RECORDS_DEAD_LETTERED, total.counts.dead_lettered),
             (&names::RECORDS_SKIPPED, total.counts.skipped),
         ];
-        for (metric, count) in counts {
+        let size = total.size.map(|size| [(&names::STATE_ROWS, size.rows), (&names::TIMERS, size.timers)]);
+        for (metric, count) in counts.into_iter().chain(size.into_iter().flatten()) {
             out.add(metric, [&total.pipeline, &total.operator], Value::Count(count));
+        }
+        for (cause, count) in total.counts.dead_lettered.iter() {
+            let labels = [&total.pipeline, &total.operator, cause.name()];
+            out.add(&names::RECORDS_DEAD_LETTERED, labels, Value::Count(count));
         }
     }
 }

@@ -28,6 +28,6 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// The name of an operator's rows at a task. Operators keep it when the plan around them changes.
 fn name(topology: &Topology, task: TaskId, changelog: ChangelogId) -> Result<String, StoreError> {
-    let unknown = || StoreError(format!("open the store of changelog {}: the plan has none", changelog.0));
+    let unknown = || StoreError::Broken(format!("open the store of changelog {}: the plan has none", changelog.0));
     Ok(format!("{}/{}", topology.changelog(changelog).ok_or_else(unknown)?, task.partition))
 }

@@ -139,22 +139,22 @@ pub struct Lost;
 
 impl Store for Lost {
     fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Err(StoreError("the disk is gone".into()))
+        Err(StoreError::Broken("the disk is gone".into()))
     }
 
     fn get_many(&self, _: &[&[u8]], _: &mut Found<'_>) -> Result<(), StoreError> {
-        Err(StoreError("the disk is gone".into()))
+        Err(StoreError::Broken("the disk is gone".into()))
     }
 
     fn scan(&self, _: &[u8], _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        Err(StoreError("the disk is gone".into()))
+        Err(StoreError::Broken("the disk is gone".into()))
     }
 
     fn apply(&mut self, _: Arc<Writes>) -> Result<(), StoreError> {
-        Err(StoreError("the disk is gone".into()))
+        Err(StoreError::Broken("the disk is gone".into()))
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        Err(StoreError("the disk is gone".into()))
+        Err(StoreError::Broken("the disk is gone".into()))
     }
 }

@@ -84,6 +84,12 @@ impl Cache {
         }
     }
 
+    /// Whether there is a row; `None` where the store must be asked. It counts as unread.
+    pub(crate) fn has(&self, row: &[u8]) -> Option<bool> {
+        let tables = [&self.dirty, &self.young, &self.old];
+        tables.into_iter().find_map(|table| Some(table.value(table.find(row)?).is_some()))
+    }
+
     /// Keeps a row that was read from the store.
     pub(crate) fn keep(&mut self, row: &[u8], value: Option<&[u8]>) -> Place {
         Place::Young(self.young.keep(row, value))

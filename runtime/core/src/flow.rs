@@ -11,6 +11,9 @@ pub const MAX_RECORDS: usize = 256;
 /// Bytes in one chunk after which a new one is begun.
 pub const MAX_BYTES: usize = 256 * 1024;
 
+/// What a record costs in columns beside its bytes: its time, its spans, its source record, and that it has output.
+pub const RECORD: usize = 8 + SPANS * 4 + 4 + 4;
+
 /// Marks an offset in a span as one into the input of the call.
 pub const INPUT: i32 = i32::MIN;
 
@@ -21,6 +24,13 @@ pub struct Chunk {
     pub records: Arc<Batch>,
     /// The source record of each, as an index into those of the turn. They never fall.
     pub origins: Vec<u32>,
+}
+
+impl Chunk {
+    /// Bytes that it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.records.bytes() + self.records.len() * RECORD
+    }
 }
 
 /// Records in chunks of a size that one call may take.

@@ -117,6 +117,29 @@ impl Layers {
         scan_over(merge(self.overlay.range(from), self.cache.range(from)), self.store.as_ref(), from, visit)
     }
 
+    /// Hands over the rows that the open epoch wrote and that `wanted` takes, in any order: each with whether it was there
+    /// before, and whether it is now. What is not in memory is looked for in the store at once.
+    pub(crate) fn changes(
+        &self,
+        wanted: &dyn Fn(&[u8]) -> bool,
+        visit: &mut dyn FnMut(&[u8], bool, bool),
+    ) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        for (row, value, _) in self.overlay.iter().filter(|(row, ..)| wanted(row)) {
+            match self.cache.has(row) {
+                Some(was) => visit(row, was, value.is_some()),
+                None => missing.push((row, value.is_some())),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        let (rows, mut is): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+        let mut is = is.drain(..);
+        self.store.get_many(&rows, &mut |row, before| visit(row, before.is_some(), is.next().unwrap_or_default()))
+    }
+
     /// Now.
     pub fn mark(&self) -> Mark {
         self.overlay.mark()

@@ -204,9 +204,15 @@ pub enum CallError {
     /// It may work later: call again, on a new instance, after a pause.
     #[error("{0}")]
     Transient(String),
-    /// It cannot work with these records: it said so, trapped, broke a limit, or returned nonsense.
+    /// It cannot work with these records, as it says.
     #[error("{0}")]
     Permanent(String),
+    /// It panicked or trapped.
+    #[error("{0}")]
+    Trap(String),
+    /// It broke a limit or another rule, or returned nonsense.
+    #[error("{0}")]
+    Limit(String),
     /// It took too long.
     #[error("{0}")]
     Deadline(String),

@@ -245,14 +245,23 @@ pub trait Changelog {
     ) -> Result<Offset, Fault>;
 }
 
-/// A failure of a store: its rows cannot be trusted any more.
+/// A failure of a store.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+pub enum StoreError {
+    /// Its rows cannot be trusted any more: they are read anew.
+    #[error("{0}")]
+    Broken(String),
+    /// It takes no rows, and would not if they were read anew: the disk is full, or failed.
+    #[error("{0}")]
+    Unwritable(String),
+}
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        Self::Store(error.0)
+        match error {
+            StoreError::Broken(reason) => Self::Store(reason),
+            StoreError::Unwritable(reason) => Self::Fatal(reason),
+        }
     }
 }
 

@@ -177,7 +177,12 @@ pub(crate) fn restore(
     let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
     for (node, store) in stores {
         let kept = number_states(&mut memory, operators, node);
-        states[node] = Some(Box::new(State::new(store, kept)));
+        let opened = State::new(store, kept);
+        // At least once, the changelog may have rows of an epoch that the memory knows nothing of.
+        if row.guarantee == Guarantee::AtLeastOnce && behind.iter().any(|(of, _)| *of == node) {
+            memory.operators[node].size = opened.count()?;
+        }
+        states[node] = Some(Box::new(opened));
     }
     let mut task = Task::new(id, lease, stage.clone(), &row, memory, states, now);
     // A store that was behind counts as current only now that its index is whole.

@@ -41,7 +41,7 @@ impl From<Refusal> for CallError {
     /// For an operator of the host's own, which asks for itself.
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Violation(reason) => Self::Permanent(reason),
+            Refusal::Violation(reason) => Self::Limit(reason),
             Refusal::Fault(fault) => Self::Fault(fault),
         }
     }
@@ -180,14 +180,28 @@ impl Scope {
 
     /// Whether a record that failed has output.
     pub(crate) fn has_output_of(&self, failures: &[Failure]) -> bool {
-        let mut failed = vec![false; self.call.records.len()];
-        for failure in failures {
-            if let Some(failed) = failed.get_mut(failure.index as usize) {
-                *failed = true;
-            }
-        }
+        let failed = self.among(failures.iter().map(|failure| failure.index));
         let emitted = |&record: &u32| failed.get(record as usize).copied().unwrap_or(false);
         !failures.is_empty() && (self.emitters.all || self.emitters.some.iter().any(emitted))
+    }
+
+    /// How many of the call's records have output.
+    pub(crate) fn emitters(&self) -> usize {
+        if self.emitters.all {
+            return self.call.records.len();
+        }
+        self.among(self.emitters.some.iter().copied()).into_iter().filter(|&emitted| emitted).count()
+    }
+
+    /// For each record of the call whether it is among some.
+    fn among(&self, some: impl Iterator<Item = u32>) -> Vec<bool> {
+        let mut among = vec![false; self.call.records.len()];
+        for index in some {
+            if let Some(among) = among.get_mut(index as usize) {
+                *among = true;
+            }
+        }
+        among
     }
 
     /// Reads a value, its encoding byte first.
@@ -224,12 +238,12 @@ impl Scope {
             let (slot, state) = (cell as usize / states.len().max(1), cell as usize % states.len().max(1));
             let record = self.keys.slots().get(slot).and_then(|slot| call.records.get(slot.first as usize));
             let (Some(record), Some(&state)) = (record, states.get(state)) else {
-                return Err(CallError::Permanent(format!("the call changed cell {cell}, which it was not given")));
+                return Err(CallError::Limit(format!("the call changed cell {cell}, which it was not given")));
             };
             let (key, value) = (record.key.unwrap_or_default(), values.get(index));
             if value.is_some_and(<[u8]>::is_empty) {
                 let reason = format!("the call changed cell {cell} to a value without its encoding's byte");
-                return Err(CallError::Permanent(reason));
+                return Err(CallError::Limit(reason));
             }
             self.limits.check_row(key.len(), value.map_or(0, <[u8]>::len))?;
             let written = self.written(slot as u32);

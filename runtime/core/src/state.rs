@@ -1,5 +1,6 @@
 //! All that one operator remembers on one task: values, timers, and what is due when.
 
+mod size;
 mod timers;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use crate::record::Timestamp;
 use crate::row::{self, Kind, Value};
 use crate::table::Access;
 
+pub use self::size::Size;
 pub use self::timers::Fired;
 
 /// What a field costs beside its bytes.

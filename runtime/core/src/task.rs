@@ -1,5 +1,6 @@
 //! A stage at one partition: where it stands, and the turns it makes.
 
+pub mod blame;
 mod call;
 pub mod care;
 mod clock;
@@ -16,17 +17,17 @@ use std::sync::Arc;
 
 use crate::commit::{Guarantee, Terms};
 use crate::operator::Operator;
-use crate::port::{Fault, Fetched, Lease, Mark, Position};
+use crate::port::{Fault, Fetched, Lease, Mark, Position, StoreError};
 use crate::record::{Epoch, Now, Offset, TaskId, Timestamp};
 use crate::row::Due;
 use crate::stage::Stage;
-use crate::state::{self, State};
+use crate::state::{self, Size, State};
 use crate::task::care::{Care, Watch};
 use crate::task::cut::{Cut, Pending};
 use crate::task::memory::{Counts, Memory};
 use crate::task::row::TaskRow;
 use crate::task::trial::{Stop, Trial};
-use crate::task::turn::{Effects, Turn};
+use crate::task::turn::{Effects, MAX_DUE, Turn};
 use crate::watermark::{self, millis};
 
 /// What became of a turn.
@@ -169,6 +170,22 @@ impl Task {
         self.committed.operators.iter().map(|operator| operator.counts)
     }
 
+    /// How much each of its operators remembers, as of its last commit, in the order of the stage's nodes; `None` for those
+    /// that have no rows.
+    pub fn sizes(&self) -> impl Iterator<Item = Option<Size>> {
+        self.committed.operators.iter().zip(&self.states).map(|(operator, state)| state.as_ref().map(|_| operator.size))
+    }
+
+    /// Counts what the open epoch adds to what its operators remember, before it is sealed.
+    pub(crate) fn measure(&mut self) -> Result<(), StoreError> {
+        for (operator, state) in self.memory.operators.iter_mut().zip(&self.states) {
+            if let Some(state) = state {
+                operator.size = state.size(operator.size)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Drops the records that wait, for as long as the task is paused.
     pub(crate) fn suspend(&mut self) {
         self.pending.clear();
@@ -256,6 +273,7 @@ impl Task {
     ) -> Result<Turned, Fault> {
         self.paused = self.paused.filter(|&until| until > now.steady);
         let mut limit = if self.care().is_singly() { 1 } else { usize::MAX };
+        let mut timers = MAX_DUE;
         loop {
             let cut = self.cut(limit)?;
             let before = self.memory.clone();
@@ -270,6 +288,9 @@ impl Task {
                 segment: &cut.segment,
                 trial: &mut self.trial,
                 narrowed: 0,
+                held: 0,
+                timers,
+                fired: 0,
                 watch: &mut self.watch,
                 announce: &mut *announce,
                 effects: Effects::default(),
@@ -292,6 +313,7 @@ impl Task {
             self.watch.dropped();
             match stop {
                 Stop::Cut(records) => limit = records,
+                Stop::Fewer(most) => timers = most,
                 Stop::Fault(fault) => return Err(fault),
                 stop => {
                     // The process lives: what was announced is not what it dies on.
@@ -307,7 +329,7 @@ impl Task {
     /// What a dropped turn teaches.
     fn learn(&mut self, stop: Stop, now: Timestamp) -> Result<Dropped, Fault> {
         match stop {
-            Stop::Cut(_) => Ok(Dropped::Smaller),
+            Stop::Cut(_) | Stop::Fewer(_) => Ok(Dropped::Smaller),
             Stop::Failed { node, size, .. } => {
                 self.trial.failed(node, size);
                 Ok(Dropped::Smaller)

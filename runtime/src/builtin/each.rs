@@ -126,7 +126,7 @@ impl Out {
         if self.of_call > self.limits.output {
             // With fewer records in the call it may be enough.
             let limit = self.limits.output;
-            return Err(CallError::Permanent(format!("the output of one call passes the limit of {limit} bytes")));
+            return Err(CallError::Limit(format!("the output of one call passes the limit of {limit} bytes")));
         }
         Ok(())
     }

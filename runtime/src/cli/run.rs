@@ -286,8 +286,8 @@ impl Session<'_> {
 
 /// What became of an operator's records, in a line.
 fn counted(operator: &OperatorTotals) -> String {
-    let OperatorTotals { pipeline, operator, counts } = operator;
-    let failed = [(counts.late, "late"), (counts.dead_lettered, "dead letters"), (counts.skipped, "skipped")];
+    let OperatorTotals { pipeline, operator, counts, .. } = operator;
+    let failed = [(counts.late, "late"), (counts.dead_lettered.total(), "dead letters"), (counts.skipped, "skipped")];
     let failed = failed.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
     let Counts { input, emitted, .. } = counts;
     format!("  {pipeline}.{operator}: {input} in so far, {emitted} out{}", failed.collect::<String>())

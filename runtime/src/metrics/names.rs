@@ -54,6 +54,7 @@ const PROCESS: &[&str] = &[];
 const PIPELINE: &[&str] = &["pipeline"];
 const WORKER: &[&str] = &["pipeline", "worker"];
 const OPERATOR: &[&str] = &["pipeline", "operator"];
+const CAUSE: &[&str] = &["pipeline", "operator", "reason"];
 const INPUT: &[&str] = &["pipeline", "topic", "partition"];
 const TASK: &[&str] = &["pipeline", "stage", "partition"];
 const OWN: &[&str] = &["pipeline", "operator", "metric", "unit"];
@@ -88,14 +89,20 @@ metrics! {
         "Records and timers that an operator was given, since its pipeline began"
     RECORDS_HANDLED "records_handled" Counter OPERATOR
         "Records and timers that an operator handled, since its pipeline began"
+    RECORDS_FILTERED "records_filtered" Counter OPERATOR
+        "Records that an operator handled in a call that emitted nothing for them, since its pipeline began"
     RECORDS_EMITTED "records_emitted" Counter OPERATOR
         "Records that an operator emitted, since its pipeline began"
     RECORDS_LATE "records_late" Counter OPERATOR
         "Records that came too late for an operator, since its pipeline began"
-    RECORDS_DEAD_LETTERED "records_dead_lettered" Counter OPERATOR
+    RECORDS_DEAD_LETTERED "records_dead_lettered" Counter CAUSE
         "Records that an operator failed on and that went to the dead letters, since its pipeline began"
     RECORDS_SKIPPED "records_skipped" Counter OPERATOR
         "Records that an operator failed on and that were dropped by its policy, since its pipeline began"
+    STATE_ROWS "state_rows" Gauge OPERATOR
+        "Values that an operator remembers, as of the last commit; each field of an ordered map is one"
+    TIMERS "timers" Gauge OPERATOR
+        "Timers of an operator that are set, as of the last commit"
     BYTES_IN "bytes_in" Counter OPERATOR
         "Bytes of keys, values and headers in an operator's calls that went well"
     BYTES_OUT "bytes_out" Counter OPERATOR

@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use tracing::warn;
 use wasmill_core::commit::{Bounds, RowCache};
 use wasmill_core::record::{Partition, TaskId};
+use wasmill_core::state::Size;
 use wasmill_core::task::memory::Counts;
 
 pub use self::observed::{Observed, Seen};
@@ -121,25 +122,28 @@ impl Prepared {
         Ok(stops)
     }
 
-    /// What became of the records of each operator, in the order of the stages.
+    /// What became of the records of each operator, and what it remembers, in the order of the stages.
     fn operators(&self, workers: &[Status]) -> Vec<OperatorTotals> {
         let mut totals: Vec<OperatorTotals> = Vec::new();
         for (stage, shape) in self.assembly.stages.iter().enumerate() {
-            for (node, operator) in shape.nodes.iter().map(|node| &node.operator).enumerate() {
+            for (node, shape) in shape.nodes.iter().enumerate() {
                 let mut counts = Counts::default();
                 let tasks = workers.iter().flat_map(|worker| &worker.counts);
                 let of = tasks.filter(|(task, _)| usize::from(task.stage) == stage);
                 of.filter_map(|(_, nodes)| nodes.get(node)).for_each(|of| counts.add(of));
                 if self.assembly.is_key(stage, node) {
                     // What finds the key of an operator's records passes on all but those without: these are the operator's.
-                    counts = Counts { input: counts.input - counts.handled, handled: 0, emitted: 0, ..counts };
+                    let input = counts.input - counts.handled;
+                    counts = Counts { input, handled: 0, filtered: 0, emitted: 0, ..counts };
                 }
-                match totals.iter_mut().find(|total| total.operator == *operator) {
-                    Some(total) => total.counts.add(&counts),
+                let size = shape.changelog.map(|_| size(workers, stage, node));
+                match totals.iter_mut().find(|total| total.operator == shape.operator) {
+                    Some(total) => total.add(&counts, size),
                     None => totals.push(OperatorTotals {
                         pipeline: self.plan.pipeline.clone(),
-                        operator: operator.clone(),
+                        operator: shape.operator.clone(),
                         counts,
+                        size,
                     }),
                 }
             }
@@ -154,6 +158,15 @@ impl Prepared {
         };
         self.plan.stages.iter().zip(0..).filter(move |(stage, _)| reads(stage)).map(|(_, index)| index)
     }
+}
+
+/// How much a node remembers, on all tasks of its stage.
+fn size(workers: &[Status], stage: usize, node: usize) -> Size {
+    let tasks = workers.iter().flat_map(|worker| &worker.sizes);
+    let of = tasks.filter(|(task, _)| usize::from(task.stage) == stage);
+    let mut size = Size::default();
+    of.filter_map(|(_, nodes)| nodes.get(node)?.as_ref()).for_each(|of| size.add(of));
+    size
 }
 
 /// Says whose metrics are too many to be exported.
@@ -209,7 +222,7 @@ struct Pipeline {
     meters: Vec<Arc<Meter>>,
 }
 
-/// What became of the records that an operator was given, since its pipeline began.
+/// What became of the records that an operator was given, since its pipeline began, and what it remembers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OperatorTotals {
     /// The pipeline.
@@ -218,6 +231,18 @@ pub struct OperatorTotals {
     pub operator: String,
     /// On all tasks of this process.
     pub counts: Counts,
+    /// On all tasks of this process; `None` for an operator without state.
+    pub size: Option<Size>,
+}
+
+impl OperatorTotals {
+    /// Adds what it is at another place.
+    fn add(&mut self, counts: &Counts, size: Option<Size>) {
+        self.counts.add(counts);
+        if let Some(size) = size {
+            self.size.get_or_insert_default().add(&size);
+        }
+    }
 }
 
 /// What was done.

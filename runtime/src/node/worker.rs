@@ -14,6 +14,7 @@ use tracing::{debug, error};
 use wasmill_core::commit::{Bounds, RowCache, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Now, Offset, TaskId, Timestamp};
+use wasmill_core::state::Size;
 use wasmill_core::task::Task;
 use wasmill_core::task::memory::Counts;
 use wasmill_core::worker::{self, Ports};
@@ -61,6 +62,8 @@ pub struct Status {
     pub aborted: u64,
     /// What became of the records that each node of a task's stage was given, since the pipeline began.
     pub counts: BTreeMap<TaskId, Vec<Counts>>,
+    /// How much each node of a task's stage remembers; nothing for those that have no state.
+    pub sizes: BTreeMap<TaskId, Vec<Option<Size>>>,
     /// Up to when each task knows event time.
     pub watermarks: BTreeMap<TaskId, Timestamp>,
     /// Why it ended, if it did not end well.

@@ -49,7 +49,11 @@ pub(super) fn explain(error: &wasmtime::Error, host: &Host, plugin: &str, trace:
         message.push_str(&frame.to_string());
     }
     let message = format!("{}; plugin {plugin}", cut(&message, LONGEST));
-    if error.is::<Missed>() { CallError::Deadline(message) } else { CallError::Permanent(message) }
+    match error.downcast_ref::<Trap>() {
+        _ if error.is::<Missed>() => CallError::Deadline(message),
+        Some(Trap::StackOverflow) | None => CallError::Limit(message),
+        Some(_) => CallError::Trap(message),
+    }
 }
 
 /// What broke; nothing if the guest gave up and may have said why.

@@ -74,7 +74,7 @@ impl Operator for Instance {
         let (scope, answer) = guest.call(scope, &call, self.placed.limits().deadline);
         let outcome = answer.and_then(|outcome| {
             let checked = self.check.outcome(outcome, &call, longest);
-            checked.map_err(|nonsense| CallError::Permanent(format!("{nonsense}; plugin {}", self.placed.short())))
+            checked.map_err(|nonsense| CallError::Limit(format!("{nonsense}; plugin {}", self.placed.short())))
         });
         self.tally.uses(if outcome.is_ok() { guest.memory() } else { 0 });
         if outcome.is_ok() {
@@ -94,6 +94,8 @@ fn opening(error: CallError) -> CallError {
     match error {
         CallError::Transient(message) => CallError::Transient(told(message)),
         CallError::Permanent(message) => CallError::Permanent(told(message)),
+        CallError::Trap(message) => CallError::Trap(told(message)),
+        CallError::Limit(message) => CallError::Limit(told(message)),
         CallError::Deadline(message) => CallError::Deadline(told(message)),
         CallError::Fault(fault) => CallError::Fault(fault),
     }

@@ -25,7 +25,7 @@ impl Writer {
         let (jobs, queue) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
         let run = move || queue.into_iter().for_each(|job| job());
         let handle = thread::Builder::new().name("store-writer".into()).spawn(run);
-        let handle = handle.map_err(|error| StoreError(format!("start the store's writer: {error}")))?;
+        let handle = handle.map_err(|error| StoreError::Broken(format!("start the store's writer: {error}")))?;
         Ok(Self(Arc::new(Thread { jobs: Some(jobs), handle: Some(handle) })))
     }
 
@@ -97,7 +97,7 @@ impl<S: Store + Clone + Send + 'static> Behind<S> {
         });
         let sent = self.writer.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
         if !sent {
-            return Err(StoreError("write rows behind: the store's writer has ended".into()));
+            return Err(StoreError::Broken("write rows behind: the store's writer has ended".into()));
         }
         self.flight = Some(flight);
         Ok(())

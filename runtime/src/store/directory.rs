@@ -31,14 +31,28 @@ impl Refused {
     /// An error of the system is about the files' content unless it is about our rights to them or their room.
     pub(super) fn by(error: &io::Error) -> Self {
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::System(format!("{error}; {MAKE_ROOM}"))
-            }
+            kind if is_full(kind) => Self::System(format!("{error}; {MAKE_ROOM}")),
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::WouldBlock => {
                 Self::System(error.to_string())
             }
             _ => Self::Damaged(error.to_string()),
         }
+    }
+}
+
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+/// An error of a database.
+pub(super) trait Failure: Display {
+    /// What the system said, if it is of that.
+    fn system(&self) -> Option<&io::Error>;
+}
+
+impl Failure for io::Error {
+    fn system(&self) -> Option<&io::Error> {
+        Some(self)
     }
 }
 
@@ -51,7 +65,8 @@ impl Directory {
         open: impl Fn(&Path) -> Result<T, Refused>,
     ) -> Result<(Self, T, Option<String>), StoreError> {
         let directory = Self { path: path.to_path_buf(), name };
-        let failed = |doing: &str, error: &dyn Display| StoreError(format!("{doing} {}: {error}", path.display()));
+        let failed =
+            |doing: &str, error: &dyn Display| StoreError::Broken(format!("{doing} {}: {error}", path.display()));
         fs::create_dir_all(path).map_err(|error| failed("make the store", &error))?;
         let mut removed = None;
         if let Ok(reason) = fs::read_to_string(directory.mark()) {
@@ -87,17 +102,20 @@ impl Directory {
         }
     }
 
-    /// Calls the database. What fails is marked, so that the next open starts empty.
-    pub(super) fn call<T, E: Display>(&self, doing: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, StoreError> {
+    /// Calls the database. What fails is marked, so that the next open starts empty, unless it is for want of room.
+    pub(super) fn call<T, E: Failure>(&self, doing: &str, run: impl FnOnce() -> Result<T, E>) -> Result<T, StoreError> {
+        let told = |reason: &str| format!("{doing} in the store {}: {reason}", self.path.display());
         let reason = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => super::panic_message(&*panic),
+            Ok(Err(error)) if error.system().is_some_and(|error| is_full(error.kind())) => {
+                return Err(StoreError::Unwritable(told(&format!("{error}; {MAKE_ROOM}"))));
+            }
+            Ok(Err(error)) => told(&error.to_string()),
+            Err(panic) => told(&super::panic_message(&*panic)),
         };
-        let reason = format!("{doing} in the store {}: {reason}", self.path.display());
         // Without the mark the damage is found again, later.
         let _ = fs::write(self.mark(), &reason);
-        Err(StoreError(reason))
+        Err(StoreError::Broken(reason))
     }
 }
 

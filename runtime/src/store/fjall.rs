@@ -10,6 +10,7 @@
 //! the next open, and takes with it the tables that were loaded behind it, which are in no journal.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use wasmill_core::record::TaskId;
 use wasmill_core::writes::Writes;
 
 use super::behind::Writer;
-use super::directory::{Directory, Refused};
+use super::directory::{Directory, Failure, Refused};
 use super::panic_message;
 use crate::topology::Topology;
 
@@ -80,6 +81,15 @@ fn open(path: &Path, cache: usize) -> Result<::fjall::Database, Refused> {
         Ok(Err(::fjall::Error::Io(error))) => Err(Refused::by(&error)),
         Ok(Err(error)) => Err(Refused::Damaged(error.to_string())),
         Err(panic) => Err(Refused::Damaged(panic_message(&*panic))),
+    }
+}
+
+impl Failure for ::fjall::Error {
+    fn system(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io(error) | Self::Storage(::fjall::LsmError::Io(error)) => Some(error),
+            _ => None,
+        }
     }
 }
 

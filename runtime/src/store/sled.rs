@@ -8,9 +8,11 @@
 //! ```
 //!
 //! What sled 1.0.0-alpha.124 is spared, each found by measurement: single removals and swaps (they can deadlock, so
-//! everything goes through `apply_batch`), bounded ranges (a finished one walks to the end of the tree), and its own
-//! `clear` and `drop_tree` (single removals). Any error or panic of it is a [`StoreError`].
+//! everything goes through `apply_batch`), bounded ranges (a finished one walks to the end of the tree), its own
+//! `clear` and `drop_tree` (single removals), and its own flushing (it aborts the process when it cannot). Any error or
+//! panic of it is a [`StoreError`].
 
+mod flusher;
 mod opener;
 
 use std::fmt;
@@ -25,12 +27,14 @@ use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
 use wasmill_core::writes::Writes;
 
+use self::flusher::Flusher;
 use super::behind::Writer;
 use super::directory::{Directory, Refused};
 use crate::topology::Topology;
 
 const FANOUT: usize = 256;
-const FLUSH_EVERY_MS: usize = 1000;
+/// Never: a [`Flusher`] does.
+const FLUSH_EVERY_MS: usize = usize::MAX;
 const COMPRESSION: i32 = 1;
 const EMPTIED_AT_ONCE: usize = 1000;
 
@@ -43,6 +47,7 @@ pub struct Database {
     // Dropped first: their threads have handles on the database.
     writer: Writer,
     cleaner: Arc<Mutex<Cleaner>>,
+    flusher: Arc<Flusher>,
     disk: Disk,
 }
 
@@ -53,6 +58,8 @@ struct Disk {
     directory: Directory,
     /// Held while generations change.
     generations: Arc<Mutex<()>>,
+    /// Why nothing more can be written. Held while it is written to disk.
+    failed: Arc<Mutex<Option<StoreError>>>,
 }
 
 impl Database {
@@ -60,9 +67,10 @@ impl Database {
     /// is opened in its place: the second answer says why.
     pub fn open(directory: &Path, cache: usize) -> Result<(Self, Option<String>), StoreError> {
         let (directory, database, removed) = Directory::open(directory, "sled", |path| open(path, cache))?;
-        let disk = Disk { database, directory, generations: Arc::default() };
-        let cleaner = Cleaner::start(disk.clone())?;
-        Ok((Self { writer: Writer::start()?, cleaner: Arc::new(Mutex::new(cleaner)), disk }, removed))
+        let disk = Disk { database, directory, generations: Arc::default(), failed: Arc::default() };
+        let cleaner = Arc::new(Mutex::new(Cleaner::start(disk.clone())?));
+        let flusher = Arc::new(Flusher::start(disk.clone())?);
+        Ok((Self { writer: Writer::start()?, cleaner, flusher, disk }, removed))
     }
 
     /// The stores of the operators that the plan names.
@@ -86,9 +94,39 @@ fn open(path: &Path, cache: usize) -> Result<::sled::Db<FANOUT>, Refused> {
     opener::run(move || config.open::<FANOUT>()).map_err(Refused::Damaged)?.map_err(|error| Refused::by(&error))
 }
 
+/// An error without the places in sled that it came through.
+fn plain(error: &io::Error) -> io::Error {
+    let told = error.to_string();
+    io::Error::new(error.kind(), told.rsplit(" -> ").next().unwrap_or_default())
+}
+
 impl Disk {
     fn call<T>(&self, doing: &str, run: impl FnOnce() -> io::Result<T>) -> Result<T, StoreError> {
-        self.directory.call(doing, run)
+        self.directory.call(doing, || run().map_err(|error| plain(&error))).map_err(|error| {
+            // Behind a failed flush all else fails too, and is not what failed.
+            let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.clone().unwrap_or(error)
+        })
+    }
+
+    /// Waits until all that was written is on disk. That fails once: sled does not try again, and would wait for ever.
+    fn flush(&self) -> Result<(), StoreError> {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failed) = &*failed {
+            return Err(failed.clone());
+        }
+        let flushed =
+            self.directory.call("write to disk", || self.database.flush().map(drop).map_err(|error| plain(&error)));
+        flushed.map_err(|error| {
+            let (StoreError::Broken(reason) | StoreError::Unwritable(reason)) = error;
+            // Closing it would end the process.
+            std::mem::forget(self.database.clone());
+            failed.insert(StoreError::Unwritable(reason)).clone()
+        })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn generation(&self, name: &str) -> Result<u32, StoreError> {
@@ -190,7 +228,7 @@ impl Cleaner {
             }
         };
         let thread = thread::Builder::new().name("store-cleaner".into()).spawn(run);
-        let thread = thread.map_err(|error| StoreError(format!("start the store's cleaner: {error}")))?;
+        let thread = thread.map_err(|error| StoreError::Broken(format!("start the store's cleaner: {error}")))?;
         Ok(Self { trees: Some(trees), stop, thread: Some(thread) })
     }
 }
@@ -215,9 +253,9 @@ pub struct Stores {
 impl port::Stores for Stores {
     fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn port::Store>, StoreError> {
         let name = super::name(&self.topology, task, changelog)?;
-        let Database { writer, cleaner, disk } = self.database.clone();
+        let Database { writer, cleaner, flusher, disk } = self.database.clone();
         let tree = disk.tree(&name, disk.generation(&name)?)?;
-        Ok(Box::new(writer.behind(Store { tree, name, cleaner, disk })))
+        Ok(Box::new(writer.behind(Store { tree, name, cleaner, flusher, disk })))
     }
 }
 
@@ -226,6 +264,8 @@ struct Store {
     tree: Tree,
     name: String,
     cleaner: Arc<Mutex<Cleaner>>,
+    #[expect(dead_code, reason = "the thread that flushes lives as long as a store that is written")]
+    flusher: Arc<Flusher>,
     disk: Disk,
 }
 
@@ -270,6 +310,10 @@ impl port::Store for Store {
             }
         }
         self.disk.call("write rows", || self.tree.apply_batch(batch))
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.disk.flush()
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use super::{Refusal, violation};
 use crate::batch::SPANS;
-use crate::flow::Emitted;
+use crate::flow::{Emitted, RECORD};
 use crate::record::Timestamp;
 use crate::watermark::millis;
-
-/// What one record costs in columns beside its bytes: its time, its spans, its source record, and that it has output.
-const RECORD: usize = 8 + SPANS * 4 + 4 + 4;
 
 /// What a call may leave at most.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

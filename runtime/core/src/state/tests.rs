@@ -183,3 +183,103 @@ fn the_index_of_what_expires_is_written_in_bounds() {
         due.iter().for_each(|row| state.expire(row, Timestamp(10 + at)).unwrap());
     }
 }
+
+/// Sizes are those of a count of all rows, over commits, undone calls, dropped epochs and whatever the cache knows.
+mod sizes {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Put(u8, u8),
+        Delete(u8, u8),
+        DeleteAll(u8),
+        Timer(u8, i64),
+        Cancel(u8),
+        Read(u8, u8),
+        Undone(u8, u8),
+        Fire(i64),
+        Expire(i64),
+        Drop,
+        Commit,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let (key, field, at) = (0_u8..3, 0_u8..3, 0_i64..9);
+        prop_oneof![
+            3 => (key.clone(), field.clone()).prop_map(|(key, field)| Act::Put(key, field)),
+            2 => (key.clone(), field.clone()).prop_map(|(key, field)| Act::Delete(key, field)),
+            1 => key.clone().prop_map(Act::DeleteAll),
+            2 => (key.clone(), at.clone()).prop_map(|(key, at)| Act::Timer(key, at)),
+            1 => key.clone().prop_map(Act::Cancel),
+            1 => (key.clone(), field.clone()).prop_map(|(key, field)| Act::Read(key, field)),
+            1 => (key, field).prop_map(|(key, field)| Act::Undone(key, field)),
+            1 => at.clone().prop_map(Act::Fire),
+            1 => at.prop_map(Act::Expire),
+            1 => Just(Act::Drop),
+            2 => Just(Act::Commit),
+        ]
+    }
+
+    fn act_on(state: &mut State, act: &Act) -> Result<(), StoreError> {
+        let (none, domain) = (Timestamp::NONE, Domain::EventTime);
+        let mut put = |key: u8, field: u8, value| state.put(0, &[key], &[field], value, Timestamp(3));
+        match *act {
+            Act::Put(key, field) => put(key, field, Some(b"1v"))?,
+            Act::Delete(key, field) => put(key, field, None)?,
+            Act::DeleteAll(key) => drop(state.delete_range(0, &[key], &Range::ALL, usize::MAX)?),
+            Act::Timer(key, at) => state.set_timer(domain, &[key], b"", Timestamp(at))?,
+            Act::Cancel(key) => state.cancel_timer(domain, &[key], b"")?,
+            Act::Read(key, field) => drop(state.value(0, &[key], &[field], none)?.map(<[u8]>::to_vec)),
+            Act::Undone(key, field) => {
+                let mark = state.mark();
+                state.put(0, &[key], &[field], Some(b"1w"), none)?;
+                state.set_timer(domain, &[key], b"u", Timestamp(1))?;
+                state.undo(mark);
+            }
+            Act::Fire(at) => drop(due(state, at, 9)),
+            Act::Expire(at) => {
+                for row in state.due(Due::Expiry, Timestamp(at), 99)? {
+                    state.expire(&row, Timestamp(at))?;
+                }
+            }
+            Act::Drop | Act::Commit => {}
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #[test]
+        fn a_size_is_how_much_there_is(
+            acts in vec(act(), 0..60),
+            ttl in proptest::option::of(Just(2_u64)),
+            budget in prop_oneof![Just(0_usize), Just(300), Just(1 << 20)],
+            flushes: bool,
+        ) {
+            let mut state = state(ttl);
+            state.bound(budget);
+            let mut size = Size::default();
+            for act in acts {
+                act_on(&mut state, &act).unwrap();
+                match act {
+                    Act::Drop => state.drop_epoch(),
+                    Act::Commit => {
+                        size = state.size(size).unwrap();
+                        state.apply(Vec::new(), Timestamp(0));
+                        if flushes {
+                            state.flush().unwrap();
+                            prop_assert_eq!(size, state.count().unwrap());
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            state.drop_epoch();
+            state.flush().unwrap();
+            prop_assert_eq!(size, state.count().unwrap());
+        }
+    }
+}

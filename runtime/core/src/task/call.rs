@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use crate::batch::{Batch, Blobs};
-use crate::flow::Flow;
+use crate::flow::{Chunk, Flow};
 use crate::operator::{Call, CallError, CallInfo, Domain, Entry, Failure, Operator, Origin, Outcome, Role, Slots};
 use crate::record::Timestamp;
-use crate::scope::{Armed, Scope, too_long};
+use crate::scope::{Armed, Measurement, Scope, too_long};
 use crate::slots::Keys;
 use crate::stage::OnError;
 use crate::state::State;
+use crate::task::blame::{Blame, Cause};
 use crate::task::care::{self, Suspect};
 use crate::task::letter::{self, Letter};
 use crate::task::trial::{Place, Stop};
-use crate::task::turn::{NO_ORIGIN, Turn};
+use crate::task::turn::{MAX_HELD, NO_ORIGIN, Turn};
 
 /// Failed calls of several records in one turn of which each is made again in parts. They take time, and the epoch is
 /// open: a turn with more of them is dropped, and made again behind a commit.
@@ -44,7 +45,7 @@ impl Given {
         Self { entry: Entry::Timers(domain), origins: none.clone(), ordinals: none, records }
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.records.len()
     }
 
@@ -110,18 +111,18 @@ impl Turn<'_> {
     }
 
     /// Why a record is known to be at fault, and after how many attempts.
-    fn verdict(&mut self, node: usize, given: &Given, index: usize) -> Option<(String, u32)> {
+    fn verdict(&mut self, node: usize, given: &Given, index: usize) -> Option<(Blame, u32)> {
         if self.watch.has_verdict()
             && let Some((reason, deaths)) = self.watch.verdict(self.suspect(node, given, index))
         {
             self.effects.verdicts.push((node, reason.clone()));
-            return Some((reason, deaths));
+            return Some((Blame::new(Cause::Death, reason), deaths));
         }
         if !self.trial.has_verdicts() {
             return None;
         }
-        let (reason, attempts) = self.trial.verdict(node, &self.place(given, index))?;
-        Some((reason.to_owned(), attempts))
+        let (blame, attempts) = self.trial.verdict(node, &self.place(given, index))?;
+        Some((blame.clone(), attempts))
     }
 
     /// Settles what needs no call: records without a key, or with one that the store does not take, where one is needed,
@@ -133,12 +134,12 @@ impl Turn<'_> {
             let unfit =
                 if keyed { given.records.get(index).and_then(|record| unfit(record.key, longest)) } else { None };
             match self.verdict(node, &given, index) {
-                Some((reason, attempts)) => aside.push((index, reason, attempts)),
-                None => aside.extend(unfit.map(|reason| (index, reason, 1))),
+                Some((blame, attempts)) => aside.push((index, blame, attempts)),
+                None => aside.extend(unfit.map(|reason| (index, Blame::new(Cause::Key, reason), 1))),
             }
         }
-        for (index, reason, attempts) in &aside {
-            self.reject(node, &given, *index, reason, *attempts)?;
+        for (index, blame, attempts) in &aside {
+            self.reject(node, &given, *index, blame, *attempts)?;
         }
         let indexes: Vec<_> = aside.iter().map(|&(index, ..)| index).collect();
         Ok(given.without(&indexes))
@@ -153,19 +154,20 @@ impl Turn<'_> {
             }
             match self.attempt(node, input, &given, outputs) {
                 Ok((failures, effective)) => {
-                    for failure in &failures {
-                        self.reject(node, &given, failure.index as usize, &failure.reason, 1)?;
+                    let mut failed = Vec::with_capacity(failures.len());
+                    for Failure { index, reason } in failures {
+                        failed.push(index as usize);
+                        self.reject(node, &given, index as usize, &Blame::new(Cause::Failure, reason), 1)?;
                     }
                     if !effective {
-                        let mut failed: Vec<_> = failures.iter().map(|failure| failure.index as usize).collect();
                         failed.sort_unstable();
                         waiting.push(given.without(&failed));
                     }
                 }
-                Err(Stop::Failed { size: 1, place, reason, .. }) => {
-                    let attempts = self.trial.convict(node, place, &reason);
-                    self.effects.verdicts.push((node, reason.clone()));
-                    self.reject(node, &given, 0, &reason, attempts)?;
+                Err(Stop::Failed { size: 1, place, blame, .. }) => {
+                    let attempts = self.trial.convict(node, place, blame.clone());
+                    self.effects.verdicts.push((node, blame.reason.clone()));
+                    self.reject(node, &given, 0, &blame, attempts)?;
                 }
                 Err(Stop::Failed { .. }) if self.narrowed < MOST_NARROWED => {
                     self.narrowed += 1;
@@ -187,20 +189,27 @@ impl Turn<'_> {
         given: &Given,
         outputs: &mut Vec<Flow>,
     ) -> Result<(Vec<Failure>, bool), Stop> {
+        self.check_held(given)?;
         self.announce(node, given)?;
         let mark = self.states[node].as_ref().map(|state| state.mark());
         let marks: Vec<_> = outputs.iter().map(Flow::mark).collect();
         let scope = self.scope(node, input, given, std::mem::take(outputs))?;
         let (scope, result) = self.operators[node].call(Box::new(scope));
         let (result, left) = finish(scope, result, self.operators[node].as_ref());
-        let (state, flows, armed, measurements) = left;
+        let Left { parts: (state, flows, armed, measurements), emitters, emitted } = left;
         self.states[node] = state;
         *outputs = flows;
         match result {
             Ok((failures, true)) => {
                 let remembered = &mut self.memory.operators[node];
                 remembered.sequence += 1;
-                remembered.counts.handled += (given.len() - failures.len()) as u64;
+                self.held += emitted;
+                let handled = given.len() - failures.len();
+                remembered.counts.handled += handled as u64;
+                if given.entry == Entry::Process {
+                    // None of those that failed has output where the call's effects hold.
+                    remembered.counts.filtered += (handled - emitters) as u64;
+                }
                 self.effects.measurements.extend(measurements.into_iter().map(|value| (node, value)));
                 self.check_armed(given, &armed)?;
                 Ok((failures, true))
@@ -240,6 +249,22 @@ impl Turn<'_> {
         Ok(Scope::new(call, given.origins.clone(), keys, state, outputs, self.stage.nodes[node].limits))
     }
 
+    /// A turn that holds too much output is made with less: its timers wait until its records are done. Of records it is
+    /// made with half, or with those before the ones that are given now, whose output had room, if they are more; of
+    /// timers with half of those that were fired.
+    fn check_held(&self, given: &Given) -> Result<(), Stop> {
+        let records = self.segment.records.len();
+        let first = given.origins.first().map_or(0, |&origin| origin as usize);
+        let fewer = first.max(records.div_ceil(2));
+        match self.fired {
+            _ if self.held <= MAX_HELD => Ok(()),
+            0 if fewer < records => Err(Stop::Cut(fewer)),
+            1.. if records > 0 => Err(Stop::Fewer(0)),
+            2.. => Err(Stop::Fewer(self.fired / 2)),
+            _ => Ok(()),
+        }
+    }
+
     /// A timer that is due before the last record of the turn must fire before that record: the turn is made shorter.
     fn check_armed(&self, given: &Given, armed: &[Armed]) -> Result<(), Stop> {
         let cut = armed.iter().filter_map(|armed| {
@@ -256,12 +281,16 @@ impl Turn<'_> {
     fn stopped(&self, node: usize, given: &Given, error: CallError) -> Stop {
         let size = given.len();
         let place = self.place(given, 0);
-        match error {
-            CallError::Transient(reason) if !self.trial.is_given_up(node) => Stop::Transient { node, reason },
-            CallError::Transient(reason) | CallError::Permanent(reason) => Stop::Failed { node, size, place, reason },
-            CallError::Deadline(reason) => Stop::Slow { node, size, place, reason },
-            CallError::Fault(fault) => Stop::Fault(fault),
-        }
+        let (cause, reason) = match error {
+            CallError::Transient(reason) if !self.trial.is_given_up(node) => return Stop::Transient { node, reason },
+            CallError::Deadline(reason) => return Stop::Slow { node, size, place, reason },
+            CallError::Fault(fault) => return Stop::Fault(fault),
+            CallError::Transient(reason) => (Cause::Transient, reason),
+            CallError::Permanent(reason) => (Cause::Failure, reason),
+            CallError::Trap(reason) => (Cause::Trap, reason),
+            CallError::Limit(reason) => (Cause::Limit, reason),
+        };
+        Stop::Failed { node, size, place, blame: Blame { cause, reason } }
     }
 
     fn place(&self, given: &Given, index: usize) -> Place {
@@ -276,17 +305,18 @@ impl Turn<'_> {
     }
 
     /// Does with a record that the operator cannot handle what its policy says.
-    fn reject(&mut self, node: usize, given: &Given, index: usize, reason: &str, attempts: u32) -> Result<(), Stop> {
+    fn reject(&mut self, node: usize, given: &Given, index: usize, blame: &Blame, attempts: u32) -> Result<(), Stop> {
+        self.check_held(given)?;
         let shape = &self.stage.nodes[node];
         let Some(message) = given.records.get(index) else { return Ok(()) };
         let counts = &mut self.memory.operators[node].counts;
         match shape.on_error {
             OnError::Skip => counts.skipped += 1,
             OnError::Stop => {
-                return Err(Stop::Halt { operator: shape.operator.clone(), reason: reason.to_owned() });
+                return Err(Stop::Halt { operator: shape.operator.clone(), reason: blame.reason.clone() });
             }
             OnError::DeadLetter(target) => {
-                counts.dead_lettered += 1;
+                counts.dead_lettered.bump(blame.cause);
                 let origin = given.origins.get(index).copied().unwrap_or(NO_ORIGIN);
                 let letter = Letter {
                     topic: self.stage.inputs.get(self.segment.input).map_or("", |input| &input.topic),
@@ -294,13 +324,14 @@ impl Turn<'_> {
                     offset: (origin != NO_ORIGIN).then(|| self.segment.place(origin).0),
                     operator: &shape.operator,
                     plugin: &shape.plugin,
-                    reason,
+                    reason: &blame.reason,
                     attempts,
                     limit: shape.limits.record,
                     times: shape.limits.times(self.memory.clock),
                 };
                 let mut flow = Flow::default();
                 letter::write(&mut flow, origin, message, &letter);
+                self.held += flow.chunks().iter().map(Chunk::bytes).sum::<usize>();
                 self.effects.outputs.push((target, flow.into()));
             }
         }
@@ -333,7 +364,15 @@ fn prefetch(
     Ok((keys, slots))
 }
 
-type Left = (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<crate::scope::Measurement>);
+/// What a call leaves.
+struct Left {
+    /// Its scope, taken apart.
+    parts: (Option<Box<State>>, Vec<Flow>, Vec<Armed>, Vec<Measurement>),
+    /// How many of its records have output.
+    emitters: usize,
+    /// Bytes of it.
+    emitted: usize,
+}
 
 /// Writes the cells that a call changed, and takes its scope apart. Answers the records that failed, and whether the
 /// call's effects hold.
@@ -355,5 +394,6 @@ fn finish(
         };
         Ok((failures, holds))
     });
-    (result, scope.into_parts())
+    let (emitters, emitted) = (scope.emitters(), scope.emitted());
+    (result, Left { parts: scope.into_parts(), emitters, emitted })
 }

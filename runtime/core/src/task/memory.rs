@@ -3,6 +3,8 @@
 use crate::port::Mark;
 use crate::record::{Epoch, Offset, Partition, TaskId, Timestamp};
 use crate::stage::Stage;
+use crate::state::Size;
+use crate::task::blame::ByCause;
 use crate::varint::{put, take, take_bytes};
 use crate::watermark::{Progress, Told};
 
@@ -14,12 +16,14 @@ pub struct Counts {
     pub input: u64,
     /// Those that it handled, whatever it emitted for them.
     pub handled: u64,
+    /// Records among those for which the call that handled them emitted nothing.
+    pub filtered: u64,
     /// Records that came too late for it.
     pub late: u64,
     /// Records that it emitted.
     pub emitted: u64,
     /// Records that went to the dead-letter topic.
-    pub dead_lettered: u64,
+    pub dead_lettered: ByCause,
     /// Records left out by its policy.
     pub skipped: u64,
 }
@@ -29,15 +33,16 @@ impl Counts {
     pub fn add(&mut self, other: &Self) {
         self.input += other.input;
         self.handled += other.handled;
+        self.filtered += other.filtered;
         self.late += other.late;
         self.emitted += other.emitted;
-        self.dead_lettered += other.dead_lettered;
+        self.dead_lettered.add(&other.dead_lettered);
         self.skipped += other.skipped;
     }
 
     /// Whether it is known of every record what became of it.
     pub fn add_up(&self) -> bool {
-        self.input == self.handled + self.late + self.dead_lettered + self.skipped
+        self.input == self.handled + self.late + self.dead_lettered.total() + self.skipped
     }
 }
 
@@ -50,6 +55,8 @@ pub struct OperatorMemory {
     pub sequence: u64,
     /// Records so far.
     pub counts: Counts,
+    /// How much it remembers in its rows.
+    pub size: Size,
     /// Names of its states; the index is the number in its rows.
     pub states: Vec<String>,
 }
@@ -109,7 +116,7 @@ impl Memory {
     pub fn encode(&self, epoch: Epoch, revision: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
         let mut number = |number: u64| put(&mut bytes, number);
-        [VERSION, epoch.0, revision, self.watermark.0 as u64, self.told.watermark.0 as u64, u64::from(self.told.idle)]
+        [MEMORY, epoch.0, revision, self.watermark.0 as u64, self.told.watermark.0 as u64, u64::from(self.told.idle)]
             .into_iter()
             .for_each(&mut number);
         number(self.clock.0 as u64);
@@ -121,9 +128,12 @@ impl Memory {
         put(&mut bytes, self.operators.len() as u64);
         for operator in &self.operators {
             put_text(&mut bytes, &operator.operator);
-            let Counts { input, handled, late, emitted, dead_lettered, skipped } = operator.counts;
-            let counts = [operator.sequence, input, handled, late, emitted, dead_lettered, skipped];
-            counts.into_iter().chain([operator.states.len() as u64]).for_each(|number| put(&mut bytes, number));
+            let Counts { input, handled, filtered, late, emitted, dead_lettered, skipped } = operator.counts;
+            let counts = [operator.sequence, input, handled, filtered, late, emitted, skipped];
+            counts.into_iter().for_each(|number| put(&mut bytes, number));
+            dead_lettered.encode(&mut bytes);
+            let Size { rows, timers } = operator.size;
+            [rows, timers, operator.states.len() as u64].into_iter().for_each(|number| put(&mut bytes, number));
             operator.states.iter().for_each(|state| put_text(&mut bytes, state));
         }
         bytes
@@ -132,7 +142,7 @@ impl Memory {
     /// Reads what [`Memory::encode`] wrote; `None` if it did not.
     pub fn decode(mut bytes: &[u8]) -> Option<(Epoch, u64, Self)> {
         let from = &mut bytes;
-        if take(from)? != VERSION {
+        if take(from)? != MEMORY {
             return None;
         }
         let epoch = Epoch(take(from)?);
@@ -146,10 +156,12 @@ impl Memory {
         let operators = take_list(from, |from| {
             let operator = take_text(from)?;
             let sequence = take(from)?;
-            let [input, handled, late] = [take(from)?, take(from)?, take(from)?];
-            let [emitted, dead_lettered, skipped] = [take(from)?, take(from)?, take(from)?];
-            let counts = Counts { input, handled, late, emitted, dead_lettered, skipped };
-            Some(OperatorMemory { operator, sequence, counts, states: take_list(from, take_text)? })
+            let [input, handled, filtered] = [take(from)?, take(from)?, take(from)?];
+            let [late, emitted, skipped] = [take(from)?, take(from)?, take(from)?];
+            let dead_lettered = ByCause::decode(from)?;
+            let counts = Counts { input, handled, filtered, late, emitted, dead_lettered, skipped };
+            let size = Size { rows: take(from)?, timers: take(from)? };
+            Some(OperatorMemory { operator, sequence, counts, size, states: take_list(from, take_text)? })
         })?;
         let marks = Vec::new();
         let memory = Self { next, marks, inputs, watermark, told, backlog, clock, operators };
@@ -157,6 +169,10 @@ impl Memory {
     }
 }
 
+/// The version of what tasks remember.
+const MEMORY: u64 = 2;
+
+/// The version of how far a store has come.
 const VERSION: u64 = 1;
 
 fn put_progress(bytes: &mut Vec<u8>, progress: &Progress) {
@@ -248,11 +264,14 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::blame::Cause;
 
     #[test]
     fn memory_comes_back_and_a_cut_one_does_not() {
         let task = TaskId { stage: 3, partition: Partition(7) };
         let told = Told { watermark: Timestamp(-1), idle: true };
+        let mut dead_lettered = ByCause::default();
+        [Cause::Failure, Cause::Death, Cause::Death].into_iter().for_each(|cause| dead_lettered.bump(cause));
         let memory = Memory {
             next: vec![Offset(5), Offset(1 << 50)],
             marks: Vec::new(),
@@ -267,7 +286,8 @@ mod tests {
             operators: vec![OperatorMemory {
                 operator: "count".into(),
                 sequence: 9,
-                counts: Counts { input: 8, handled: 1, late: 0, emitted: 2, dead_lettered: 3, skipped: 4 },
+                counts: Counts { input: 8, handled: 1, filtered: 1, late: 0, emitted: 2, dead_lettered, skipped: 4 },
+                size: Size { rows: 300, timers: 5 },
                 states: vec!["seen".into()],
             }],
         };

@@ -35,6 +35,7 @@ mod tests {
     use crate::record::TaskId;
     use crate::scope::Limits;
     use crate::stage::{Node, OnError, Retry};
+    use crate::task::blame::{Blame, Cause};
     use crate::task::care::{self, Care, MAX_DEATHS, Suspect};
     use crate::task::memory::Memory;
     use crate::task::row::TaskRow;
@@ -65,7 +66,7 @@ mod tests {
         let (row, now) = (TaskRow { care, ..TaskRow::default() }, Timestamp(100));
         let memory = Memory::new(&before, Vec::new());
         let mut task = Task::new(TaskId::default(), Lease::default(), before, &row, memory, Vec::new(), now);
-        task.trial.convict(1, place, "no");
+        task.trial.convict(1, place, Blame::new(Cause::Failure, "no"));
         task.trial.failed(1, 8);
         task.trial.dropped();
         assert!(task.trial.has_verdicts() && task.paused() > Some(now));

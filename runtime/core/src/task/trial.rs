@@ -6,14 +6,17 @@ use std::collections::HashMap;
 use crate::operator::Domain;
 use crate::port::{Fault, StoreError};
 use crate::record::Timestamp;
+use crate::task::blame::{Blame, Cause};
 
 /// Why a turn was dropped.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// It must be made again with only its first records.
     Cut(usize),
+    /// It must be made again with fewer timers: so many.
+    Fewer(usize),
     /// A call failed, and would again.
-    Failed { node: usize, size: usize, place: Place, reason: String },
+    Failed { node: usize, size: usize, place: Place, blame: Blame },
     /// A call took too long.
     Slow { node: usize, size: usize, place: Place, reason: String },
     /// A call failed, and may not later.
@@ -45,7 +48,7 @@ const MAX_SLOW: u32 = 3;
 /// Why a record or timer is at fault.
 #[derive(Debug)]
 struct Verdict {
-    reason: String,
+    blame: Blame,
     attempts: u32,
     used: Cell<Used>,
 }
@@ -128,14 +131,14 @@ impl Trial {
     }
 
     /// Why a record is known to be at fault, and after how many attempts.
-    pub(crate) fn verdict(&self, node: usize, place: &Place) -> Option<(&str, u32)> {
+    pub(crate) fn verdict(&self, node: usize, place: &Place) -> Option<(&Blame, u32)> {
         let verdict = self.verdicts.get(&(node, place.clone()))?;
         // Once carried out it is done with: what timers emit has no place of its own, and comes by this one again.
         if verdict.used.get() == Used::InEpoch {
             return None;
         }
         verdict.used.set(Used::InTurn);
-        Some((&verdict.reason, verdict.attempts))
+        Some((&verdict.blame, verdict.attempts))
     }
 
     /// Calls failed too often in one turn: until one went through, the operator gets half as many at a time.
@@ -144,10 +147,10 @@ impl Trial {
     }
 
     /// A call of one record failed: it is at fault, and its turn carries that out. Answers how often it was tried.
-    pub(crate) fn convict(&mut self, node: usize, place: Place, reason: &str) -> u32 {
+    pub(crate) fn convict(&mut self, node: usize, place: Place, blame: Blame) -> u32 {
         let attempts = self.transient.get(&node).map_or(1, |transient| transient.times.max(1));
         let used = Cell::new(Used::InTurn);
-        self.verdicts.insert((node, place), Verdict { reason: reason.to_owned(), attempts, used });
+        self.verdicts.insert((node, place), Verdict { blame, attempts, used });
         attempts
     }
 
@@ -168,8 +171,9 @@ impl Trial {
         if let Some(pace) = self.paces.get_mut(&node) {
             pace.ceiling = usize::MAX;
         }
-        let used = Cell::new(Used::No);
-        self.verdicts.insert((node, place), Verdict { reason, attempts: MAX_SLOW, used });
+        let verdict =
+            Verdict { blame: Blame::new(Cause::Deadline, reason), attempts: MAX_SLOW, used: Cell::new(Used::No) };
+        self.verdicts.insert((node, place), verdict);
         self.waiting += 1;
         true
     }
@@ -228,6 +232,10 @@ mod tests {
         Place::Record { input: 0, offset, ordinal: 0 }
     }
 
+    fn blame() -> Blame {
+        Blame::new(Cause::Failure, "no")
+    }
+
     #[test]
     fn what_fails_too_often_comes_in_smaller_calls_until_it_went_through() {
         let mut trial = Trial::default();
@@ -245,7 +253,7 @@ mod tests {
         let tried: Vec<_> = (0..3).map(|_| trial.transient(0, 2)).collect();
         assert_eq!(tried, [true, true, false]);
         assert!(trial.is_given_up(0) && !trial.is_given_up(1));
-        assert_eq!(trial.convict(0, place(1), "not today"), 3);
+        assert_eq!(trial.convict(0, place(1), blame()), 3);
         trial.passed(true);
         assert!(!trial.is_given_up(0));
     }
@@ -253,9 +261,9 @@ mod tests {
     #[test]
     fn a_verdict_holds_until_it_is_committed() {
         let mut trial = Trial::default();
-        assert_eq!(trial.convict(0, place(1), "no"), 1);
+        assert_eq!(trial.convict(0, place(1), blame()), 1);
         trial.dropped();
-        assert_eq!(trial.verdict(0, &place(1)), Some(("no", 1)));
+        assert_eq!(trial.verdict(0, &place(1)), Some((&blame(), 1)));
         assert_eq!(trial.verdict(1, &place(1)), None);
         trial.committed();
         assert!(trial.verdict(0, &place(1)).is_some());
@@ -278,6 +286,8 @@ mod tests {
         assert_eq!(trial.limit(0), 4);
         let verdicts: Vec<_> = (0..3).map(|_| trial.slow(0, 1, place(1), "slow".into())).collect();
         assert_eq!(verdicts, [false, false, true]);
+        let verdict = trial.verdict(0, &place(1)).map(|(blame, _)| blame.clone());
+        assert_eq!(verdict, Some(Blame::new(Cause::Deadline, "slow")));
     }
 
     #[test]

@@ -25,6 +25,11 @@ pub(crate) const NO_ORIGIN: u32 = u32::MAX;
 /// Timers that are fired in one turn, and rows that expire in it, at most.
 pub const MAX_DUE: usize = 50_000;
 
+/// Bytes of output that a turn may hold when another call is made, about. One that holds more is made with fewer records
+/// or timers, so that it never has more than this and what one call may emit. Only a turn of a single record or timer,
+/// which cannot be made with fewer, may hold whatever its operators make of it.
+pub const MAX_HELD: usize = 64 << 20;
+
 /// Timers in one call, at most.
 const MAX_TIMERS_IN_CALL: usize = 256;
 
@@ -78,6 +83,12 @@ pub(crate) struct Turn<'a> {
     pub trial: &'a mut Trial,
     /// Failed calls that were made again in parts.
     pub narrowed: u32,
+    /// Bytes of output that are sent when the turn is over, or that an operator has still to be given.
+    pub held: usize,
+    /// Timers that may still be fired.
+    pub timers: usize,
+    /// Timers that were.
+    pub fired: usize,
     pub watch: &'a mut Watch,
     pub announce: &'a mut Announce<'a>,
     pub effects: Effects,
@@ -97,6 +108,7 @@ impl Turn<'_> {
             self.route(&mut inboxes, edges, source);
         }
         for (node, shape) in stage.nodes.iter().enumerate() {
+            self.held = self.holds(&inboxes);
             let inbox = inboxes.get_mut(node).map(std::mem::take).unwrap_or_default();
             let outputs = self.node(node, inbox)?;
             for (edges, flow) in shape.outputs.iter().zip(outputs) {
@@ -105,6 +117,14 @@ impl Turn<'_> {
             }
         }
         Ok(self.effects)
+    }
+
+    /// Bytes of all output but what has been through all its operators. Records of the source are held whatever comes.
+    fn holds(&self, inboxes: &[Inbox]) -> usize {
+        let waiting = inboxes.iter().flatten().map(|(_, flow)| flow);
+        let flows = self.effects.outputs.iter().map(|(_, flow)| flow).chain(waiting);
+        let chunks = flows.flat_map(|flow| flow.chunks());
+        chunks.filter(|chunk| !Arc::ptr_eq(&chunk.records, &self.segment.records)).map(Chunk::bytes).sum()
     }
 
     fn route(&mut self, inboxes: &mut [Inbox], edges: &[Edge], flow: Flow) {
@@ -176,16 +196,20 @@ impl Turn<'_> {
         if !now.is_some() {
             return Ok(());
         }
-        let most = if self.watch.care().is_singly() { 1 } else { MAX_DUE };
+        let singly = self.watch.care().is_singly();
+        let most = if singly { self.timers.min(1) } else { self.timers };
         let state = self.state(node)?;
         let due = state.due(domain.into(), now, most)?;
         let more = state.has_due(domain.into(), now);
         self.effects.backlog |= more;
+        // With what waits for the next turn all timers downstream do, which are to get what it emits first.
+        self.timers = if more { 0 } else { self.timers.saturating_sub(due.len()) };
         let mut left = due.as_slice();
         while !left.is_empty() {
             let (batch, rest) = self.still_set(node, domain, left)?;
             left = rest;
             if let Some(given) = batch {
+                self.fired += given.len();
                 self.give(node, 0, given, outputs)?;
             }
         }
@@ -264,3 +288,6 @@ fn arrange(inbox: Inbox) -> Inbox {
     }
     arranged.into_iter().map(|(input, flow)| (input, Rc::new(flow))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,7 @@ impl Worker {
         let mut sealed = Vec::new();
         for task in self.tasks.values_mut().filter(|task| task.is_dirty()) {
             let (id, partition, stage) = (task.id(), task.id().partition, task.stage().clone());
+            self.distrust.check(id, task.measure())?;
             let meta = task.meta(self.terms.revision);
             let home = stage.home().map(|(node, _)| node);
             for (node, state) in task.states() {

@@ -7,6 +7,8 @@ use wasmill_core::commit::Guarantee;
 use wasmill_core::port::Target;
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::row;
+use wasmill_core::state::Size;
+use wasmill_core::task::blame::Cause;
 use wasmill_core::task::memory::{Counts, Local, Memory};
 
 use crate::disk::Rows;
@@ -218,7 +220,10 @@ fn check_counts(log: &Log, expected: &Expected, skips: bool, ticks: u64) {
     // A timer's value is its name; words have none.
     let bombs = expected.letters.iter().filter(|(operator, _, value, _)| operator == "count" && !value.is_empty());
     let bombs = bombs.count() as u64;
-    let rejected = |counts: &Counts| if skips { counts.skipped } else { counts.dead_lettered };
+    let rejected = |counts: &Counts| if skips { counts.skipped } else { counts.dead_lettered.total() };
+    let deaths = |counts: &Counts| counts.dead_lettered.iter().find(|(cause, _)| *cause == Cause::Death).unwrap().1;
+    let died = expected.letters.iter().filter(|(.., reason)| reason == DIED && !skips).count() as u64;
+    assert_eq!(deaths(&split) + deaths(&count), died);
     let words = expected.counts.values().sum::<u64>() + failed(false) - bombs;
     assert_eq!((split.input, split.emitted, rejected(&split)), (expected.lines, words, failed(true)));
     let timers = expected.timers.len() as u64;
@@ -233,6 +238,13 @@ fn check_memory(rows: &Rows, guarantee: Guarantee, of: u64) {
         Guarantee::AtLeastOnce => assert!(epoch.0 >= of),
     }
     assert!(memory.operators[0].counts.add_up(), "{:?}", memory.operators[0].counts);
+    assert_eq!(memory.operators[0].size, size(rows));
+}
+
+/// What there is of values and timers.
+pub fn size(rows: &Rows) -> Size {
+    let count = |kind| rows.keys().filter(|row| row::kind(row) == Some(kind)).count() as u64;
+    Size { rows: count(row::Kind::Value), timers: count(row::Kind::Timer) }
 }
 
 /// Each timer is in the index under its time, and each row that expires is in it no later than it does.

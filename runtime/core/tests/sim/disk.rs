@@ -58,7 +58,7 @@ impl Stored {
 
     fn check(&self, row: &[u8]) -> Result<(), StoreError> {
         match self.damage {
-            Some(damage) if damage(row) => Err(StoreError("damaged".into())),
+            Some(damage) if damage(row) => Err(StoreError::Broken("damaged".into())),
             _ => Ok(()),
         }
     }

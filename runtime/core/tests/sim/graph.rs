@@ -13,6 +13,7 @@ use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::scope::{Limits, Scope};
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
+use wasmill_core::task::blame::Cause;
 use wasmill_core::task::memory::Counts;
 
 use crate::clock::outside;
@@ -164,11 +165,12 @@ impl Graph {
         let part = &self.stages[stage][node];
         let counts = expected.counts.entry(part.name.clone()).or_default();
         counts.input += 1;
-        let reason = match part.fate(value) {
+        let (cause, reason) = match part.fate(value) {
             Fate::Handled | Fate::Waits => {
                 counts.handled += 1;
                 let emitted = part.emits(value);
                 counts.emitted += emitted.len() as u64;
+                counts.filtered += u64::from(emitted.is_empty());
                 if part.keyed {
                     *expected.states.entry((part.name.clone(), key.to_owned())).or_default() += 1;
                 }
@@ -177,13 +179,13 @@ impl Graph {
                 }
                 return;
             }
-            Fate::Rejected => "rejected",
-            Fate::Poison => "poisoned",
+            Fate::Rejected => (Cause::Failure, "rejected"),
+            Fate::Poison => (Cause::Trap, "poisoned"),
         };
         if part.skips {
             counts.skipped += 1;
         } else {
-            counts.dead_lettered += 1;
+            counts.dead_lettered.bump(cause);
             expected.letters.push((part.name.clone(), key.to_owned(), value.to_owned(), reason.to_owned()));
         }
     }
@@ -278,7 +280,7 @@ impl Acting {
                 scope.put(0, key.as_bytes(), b"", &[1, count.wrapping_add(1)])?;
             }
             match self.part.fate(&value) {
-                Fate::Poison => return Err(CallError::Permanent("poisoned".into())),
+                Fate::Poison => return Err(CallError::Trap("poisoned".into())),
                 Fate::Waits if (outside() / 150) % 4 == 0 => return Err(CallError::Transient("away".into())),
                 Fate::Rejected => outcome.failures.push(Failure { index, reason: "rejected".into() }),
                 Fate::Handled | Fate::Waits => {

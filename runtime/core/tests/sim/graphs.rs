@@ -9,7 +9,7 @@ use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::row;
 use wasmill_core::task::memory::{Counts, Memory};
 
-use crate::check::{check_rest, read_letter, records, replay, text};
+use crate::check::{check_rest, read_letter, records, replay, size, text};
 use crate::cluster::{Cluster, seeds};
 use crate::graph::{Expected, Graph};
 use crate::log::{CHANGELOG, COUNTS, LETTERS, Log, PARTITIONS};
@@ -46,9 +46,13 @@ fn find(log: &Log, graph: &Graph) -> Expected {
         let row = log.row(TaskId { stage: 0, partition }).unwrap();
         count(&mut found.counts, &Memory::decode(&row.memory).unwrap().2);
         let home = replay(log, (CHANGELOG, partition.0), Offset(i64::MAX));
-        count(&mut found.counts, &Memory::decode(&home[&row::META[..]]).unwrap().2);
+        let memory = Memory::decode(&home[&row::META[..]]).unwrap().2;
+        count(&mut found.counts, &memory);
         for (name, changelog) in names[1].iter().zip(CHANGELOG..) {
-            for (row, value) in replay(log, (changelog, partition.0), Offset(i64::MAX)) {
+            let rows = replay(log, (changelog, partition.0), Offset(i64::MAX));
+            let remembered = memory.operators.iter().find(|operator| operator.operator == *name).unwrap();
+            assert_eq!(remembered.size, size(&rows), "{name} in {partition}");
+            for (row, value) in rows {
                 if let Some((_, key, _)) = row::parse_keyed(&row).filter(|_| row::kind(&row) == Some(row::Kind::Value))
                 {
                     found.states.insert((name.clone(), text(Some(key))), u64::from(*value.last().unwrap()));

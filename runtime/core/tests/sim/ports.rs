@@ -389,7 +389,7 @@ impl Store for Disk {
     fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         stored(&self.world, "apply", |world| {
             if world.is_full() {
-                return Err(StoreError("no room".into()));
+                return Err(StoreError::Unwritable("no room".into()));
             }
             world.disks[self.node].stores.entry(self.at).or_default().apply(writes);
             Ok(())

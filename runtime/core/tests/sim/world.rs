@@ -230,5 +230,5 @@ pub fn attempt<T>(
 }
 
 pub fn stored<T>(world: &Shared, name: &'static str, effect: impl FnOnce(&mut World) -> T) -> Result<T, StoreError> {
-    call(world, name, effect).map_err(|fault| StoreError(fault.to_string()))
+    call(world, name, effect).map_err(|fault| StoreError::Broken(fault.to_string()))
 }

@@ -55,6 +55,7 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
             status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
             status.next = running.tasks().flat_map(next).collect();
             status.counts = running.tasks().map(|task| (task.id(), task.counts().collect())).collect();
+            status.sizes = running.tasks().map(|task| (task.id(), task.sizes().collect())).collect();
             status.watermarks = running.tasks().map(|task| (task.id(), task.committed().watermark)).collect();
         });
     }

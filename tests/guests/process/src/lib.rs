@@ -142,6 +142,7 @@ impl processor::Guest for Guest {
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
             "arms-duds" => timed::arms(&call),
+            "arms-and-disarms" => timed::arms_and_disarms(&call),
             "meters" | "declares-much" => reaches::meters(&call),
             "spins" => takes::spins(),
             "cries-and-spins" => takes::cries_and_spins(),

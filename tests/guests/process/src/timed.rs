@@ -14,6 +14,17 @@ pub fn arms(call: &Call) -> Result<KeyedOutcome, Error> {
     nothing()
 }
 
+/// Sets a timer for each key that will not be due, and takes it back for a record whose value is `poison`.
+pub fn arms_and_disarms(call: &Call) -> Result<KeyedOutcome, Error> {
+    for record in 0..call.len() {
+        match call.value(record) {
+            b"poison" => timers::cancel(Domain::EventTime, call.key(record), b"far"),
+            _ => timers::set(Domain::EventTime, call.key(record), b"far", i64::MAX - 1),
+        }
+    }
+    nothing()
+}
+
 /// Emits the key and name of each timer; a dud traps.
 pub fn fires(timers: &Call) -> Result<KeyedOutcome, Error> {
     if timers.find("dud").is_some() {

@@ -1,0 +1,54 @@
+//! How many rows an operator has. It is counted as epochs are committed: nobody has to go through a store for it.
+
+use super::State;
+use crate::port::StoreError;
+use crate::row::{self, Kind};
+
+/// How much an operator remembers on a task.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Size {
+    /// Values of its states; each field of an ordered map is one.
+    pub rows: u64,
+    /// Timers that are set, in both domains.
+    pub timers: u64,
+}
+
+impl Size {
+    /// Adds that of another task.
+    pub fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.timers += other.timers;
+    }
+
+    fn of(&mut self, row: &[u8]) -> Option<&mut u64> {
+        match row::kind(row)? {
+            Kind::Value => Some(&mut self.rows),
+            Kind::Timer => Some(&mut self.timers),
+            Kind::Meta | Kind::Index => None,
+        }
+    }
+}
+
+impl State {
+    /// How large the state will be once the open epoch is committed, if it is so large without it.
+    ///
+    /// What was written is looked for among the committed rows, each row once in an epoch. Those that were read before
+    /// they were written, as most are, are in memory.
+    pub fn size(&self, committed: Size) -> Result<Size, StoreError> {
+        let mut size = committed;
+        let counts = |row: &[u8]| matches!(row::kind(row), Some(Kind::Value | Kind::Timer));
+        self.rows.changes(&counts, &mut |row, was, is| {
+            if let Some(count) = size.of(row).filter(|_| was != is) {
+                *count = if is { *count + 1 } else { count.saturating_sub(1) };
+            }
+        })?;
+        Ok(size)
+    }
+
+    /// Counts all rows, which must be in the store: for one whose changelog may be ahead of what the task remembers.
+    pub(crate) fn count(&self) -> Result<Size, StoreError> {
+        let mut size = Size::default();
+        self.rows.scan(&[Kind::Value as u8], &mut |row, _| size.of(row).map(|count| *count += 1).is_some())?;
+        Ok(size)
+    }
+}
