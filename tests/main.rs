@@ -28,6 +28,7 @@ mod killed_processes_repeat_nothing;
 mod leaking_guests_are_replaced;
 mod monstrous_records_harm_nobody;
 mod new_projects_work;
+mod nodes_share_a_pipeline;
 mod operators_in_other_languages;
 mod records_that_kill_the_process_are_found;
 mod running_pipelines_are_observed;

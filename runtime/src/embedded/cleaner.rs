@@ -127,7 +127,7 @@ impl Inner {
         if !wear.is_due() {
             return Ok(());
         }
-        let (last, until, dirty) = self.last_records(place, wear.cleaned, end)?;
+        let (last, until, left) = self.last_records(place, wear, end)?;
         let (mut from, mut clean) = (Offset(0), 0);
         while from < until {
             if stop.load(Ordering::Acquire) {
@@ -141,25 +141,30 @@ impl Inner {
             clean += self.rewrite(place, step)?;
             from = at.next();
         }
-        self.note(place, |wear| {
-            *wear = Wear { cleaned: until, clean, dirty: wear.dirty.saturating_sub(dirty), ..*wear };
+        self.note(place, |now| {
+            let since = now.dirty.saturating_sub(wear.dirty);
+            *now = Wear { cleaned: until, clean, dirty: left + since, ..*now };
         })
     }
 
-    /// Where the rows of a part stand last, how far it was read, and how many bytes that is.
-    fn last_records(&self, place: Place, from: Offset, end: Offset) -> Result<(Last, Offset, u64), LogError> {
-        let mut last = Last { offsets: HashMap::default(), old: from };
-        let (mut until, mut bytes) = (from, 0);
-        self.blocks(place, from, end, |at, block| {
-            bytes += block.len() as u64;
-            until = at.next();
+    /// Where the rows behind the last cleaning stand last, how far they were read, and how many bytes are left.
+    fn last_records(&self, place: Place, wear: Wear, end: Offset) -> Result<(Last, Offset, u64), LogError> {
+        let mut last = Last { offsets: HashMap::default(), old: wear.cleaned };
+        // A cleaning that did not end has left less than was counted: at the end there is nothing left, whatever was read.
+        let (mut until, mut left) = (end, wear.dirty);
+        self.blocks(place, wear.cleaned, end, |at, block| {
+            left = left.saturating_sub(block.len() as u64);
             let read = block::decode_block(at, block, &mut |offset, message| {
                 last.note(message.key.unwrap_or_default(), offset);
                 true
             });
-            (read, last.offsets.len() < MOST_ROWS)
+            let is_full = last.offsets.len() >= MOST_ROWS;
+            if is_full {
+                until = at.next();
+            }
+            (read, !is_full)
         })?;
-        Ok((last, until, bytes))
+        Ok((last, until, if until == end { 0 } else { left }))
     }
 
     /// Reads some blocks and makes those that take their place.
@@ -249,5 +254,42 @@ impl Inner {
         self.disk.guarded("clean a changelog", || batch.commit())?;
         self.publish(commit, &Extents::from_iter([(place, extent)]));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wasmill_core::record::Partition;
+
+    use super::*;
+    use crate::data_dir::DataDir;
+    use crate::embedded::commit::Draft;
+    use crate::embedded::{Kind, Log};
+
+    #[test]
+    fn what_a_cleaning_left_that_did_not_end_is_cleaned_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(DataDir::open(dir.path()).unwrap()).unwrap();
+        let place = log.create_topic("rows", 1, Kind::Changelog).unwrap().place(Partition(0)).unwrap();
+        let commit = |value: usize| {
+            let mut draft = Draft::default();
+            draft.change(place, b"row", Some(&vec![7; value]));
+            log.inner.commit(&mut draft, &[], None).unwrap();
+        };
+        (0..3).for_each(|_| commit(600));
+        let Extent { end, wear, .. } = log.inner.extent(place);
+        assert!(!wear.is_due());
+        let (last, until, _) = log.inner.last_records(place, wear, end).unwrap();
+        let step = log.inner.step(place, Offset(0), until, &last).unwrap();
+        log.inner.rewrite(place, step).unwrap();
+        commit(600);
+        while log.inner.extent(place).wear.is_due() {
+            let seen = log.commits();
+            assert!(seen < 50 && log.wait(seen, Duration::from_secs(30)) > seen, "it is cleaned again and again");
+        }
+        let wear = log.inner.extent(place).wear;
+        assert_eq!((wear.cleaned, wear.dirty), (end.next(), 0));
     }
 }

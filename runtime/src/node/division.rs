@@ -71,12 +71,12 @@ impl Division {
     fn obey(&self, group: &Group, event: Event) {
         match event {
             Event::Granted(tasks) => {
-                info!(tasks = tasks.len(), "the group gives tasks to this node");
+                info!(tasks = named(&tasks), "the group gives tasks to this node");
                 let given = |task: &TaskId| group.give(*task, self.worker(*task) as u32).is_some();
                 self.acquire(&tasks.into_iter().filter(given).collect::<Vec<_>>());
             }
             Event::Revoked { tasks, released } => {
-                info!(tasks = tasks.len(), "the group takes tasks from this node");
+                info!(tasks = named(&tasks), "the group takes tasks from this node");
                 let answers = self.release(&tasks);
                 let mut missing = self.by_worker(&tasks).len();
                 while missing > 0 && answers.recv_timeout(released.left()).is_ok() {
@@ -88,9 +88,13 @@ impl Division {
                 tasks.iter().for_each(|task| group.take(*task));
             }
             Event::Lost { tasks, reason } => {
-                warn!(tasks = tasks.len(), reason, "this node lost its tasks");
+                warn!(tasks = named(&tasks), reason, "this node lost its tasks");
                 drop(self.release(&tasks));
             }
         }
     }
+}
+
+fn named(tasks: &[TaskId]) -> String {
+    tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
