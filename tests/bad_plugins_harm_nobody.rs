@@ -9,14 +9,18 @@ use wasmill_core::operator::{CallError, Domain, Entry, Failure, Operator, Role};
 use wasmill_core::port::Fault;
 use wasmill_core::scope::{Measurement, Scope};
 
-/// What is said of a call that is the plugin's own fault.
-fn permanent(does: &str) -> String {
-    permanent_of(does, &["a", "b"])
+/// What is said of a call that broke a rule.
+fn broken(does: &str) -> String {
+    match call(&mut process(does), &["a", "b"]).1 {
+        Err(CallError::Limit(message)) => message,
+        other => panic!("{does}: {other:?}"),
+    }
 }
 
-fn permanent_of(does: &str, records: &[&str]) -> String {
+/// What is said of a call that trapped.
+fn trapped(does: &str, records: &[&str]) -> String {
     match call(&mut process(does), records).1 {
-        Err(CallError::Permanent(message)) => message,
+        Err(CallError::Trap(message)) => message,
         other => panic!("{does}: {other:?}"),
     }
 }
@@ -97,10 +101,9 @@ fn what_breaks_a_rule_is_told_with_the_rule() {
         ("forgets-encoding", "returned a value for cell 0 without the byte of its encoding; plugin "),
         ("blames-nobody",    "returned a failure of record 2, of 2; plugin "),
         ("blames-twice",     "returned two failures of record 0; plugin "),
-        ("refuses",          "no such currency"),
     ];
     for (does, expected) in table {
-        let message = permanent(does);
+        let message = broken(does);
         println!("{does}: {message}");
         assert!(message.starts_with(expected), "{does}: {message}");
     }
@@ -108,19 +111,22 @@ fn what_breaks_a_rule_is_told_with_the_rule() {
 
 #[test]
 fn a_trap_is_told_with_its_last_words_its_frames_and_its_plugin() {
-    let message = permanent_of("panics", &["a"]);
+    let message = trapped("panics", &["a"]);
     println!("{message}");
     assert!(message.starts_with("panicked at process/src/takes.rs:"), "{message}");
     assert!(message.contains("no price for a; at process::takes::panics < "), "{message}");
     assert!(message.ends_with(&format!("; plugin {}", guests::plugin("process").digest().short())), "{message}");
-    let message = permanent_of("traps", &["a"]);
+    let message = trapped("traps", &["a"]);
     println!("{message}");
     assert!(message.starts_with("panicked; at <process::Guest as "), "{message}");
-    let message = permanent_of("overflows-in-memory", &["a"]);
+    let message = trapped("overflows-in-memory", &["a"]);
     let stack = "out of bounds memory access, its own stack is used up; at process::takes::overflows_in_memory (";
     assert!(message.starts_with(stack), "{message}");
-    assert!(permanent_of("babbles", &["a"]).len() < 5000);
-    assert!(!permanent("traps").contains("; at "), "a call of several records is made again, and is not traced");
+    assert!(trapped("babbles", &["a"]).len() < 5000);
+    assert!(
+        !trapped("traps", &["a", "b"]).contains("; at "),
+        "a call of several records is made again, and is not traced"
+    );
 }
 
 #[test]
@@ -143,6 +149,12 @@ fn a_fault_of_the_host_is_not_the_guests() {
 }
 
 #[test]
+fn an_operator_may_refuse_its_records() {
+    let (_, outcome) = call(&mut process("refuses"), &["a"]);
+    assert!(matches!(outcome, Err(CallError::Permanent(reason)) if reason == "no such currency"));
+}
+
+#[test]
 fn an_operator_may_ask_for_a_pause() {
     let (_, outcome) = call(&mut process("waits"), &["a"]);
     assert!(matches!(outcome, Err(CallError::Transient(reason)) if reason == "the database is away"));
@@ -161,7 +173,7 @@ fn a_guest_that_cannot_be_opened_says_so() {
         matches!(open("opens-later"), CallError::Transient(m) if m == "open the plugin: the license server sleeps")
     );
     assert!(matches!(open("opens-never"), CallError::Permanent(m) if m == "open the plugin: no license"));
-    let CallError::Permanent(message) = open("opens-with-state") else { panic!() };
+    let CallError::Limit(message) = open("opens-with-state") else { panic!() };
     assert!(message.starts_with("open the plugin: state.get may be used only while records"), "{message}");
 }
 
@@ -189,5 +201,5 @@ fn a_guest_is_replaced_after_an_error_when_it_has_grown_and_when_told() {
 fn limits_can_be_lowered() {
     let limits = Limits { memory: 2 << 20, ..Limits::default() };
     let (_, outcome) = call(&mut place("leaks", limits).unwrap().instance(), &["a"]);
-    assert!(matches!(outcome, Err(CallError::Permanent(m)) if m.starts_with("memory limit of 2 MiB reached")));
+    assert!(matches!(outcome, Err(CallError::Limit(m)) if m.starts_with("memory limit of 2 MiB reached")));
 }
