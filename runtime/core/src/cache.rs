@@ -84,10 +84,9 @@ impl Cache {
         }
     }
 
-    /// Whether there is a row; `None` where the store must be asked. It counts as unread.
-    pub(crate) fn has(&self, row: &[u8]) -> Option<bool> {
-        let tables = [&self.dirty, &self.young, &self.old];
-        tables.into_iter().find_map(|table| Some(table.value(table.find(row)?).is_some()))
+    /// Finds a row among the old ones, and leaves it there.
+    pub(crate) fn peek_old(&self, hash: Hash, row: &[u8]) -> Option<Place> {
+        self.old.find_hashed(hash, row).map(Place::Old)
     }
 
     /// Keeps a row that was read from the store.

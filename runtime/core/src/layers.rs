@@ -124,11 +124,16 @@ impl Layers {
         wanted: &dyn Fn(&[u8]) -> bool,
         visit: &mut dyn FnMut(&[u8], bool, bool),
     ) -> Result<(), StoreError> {
+        let written = self.overlay.table().hashed().filter(|(_, row, _)| wanted(row));
+        let (rows, is): (Vec<_>, Vec<_>) =
+            written.enumerate().map(|(number, (hash, row, is))| ((number, hash, row), is)).unzip();
+        let (mut cached, mut candidates) = (vec![None; rows.len()], Vec::new());
+        self.cache.find_each(rows.iter().copied(), &mut candidates, &mut cached);
         let mut missing = Vec::new();
-        for (row, value, _) in self.overlay.iter().filter(|(row, ..)| wanted(row)) {
-            match self.cache.has(row) {
-                Some(was) => visit(row, was, value.is_some()),
-                None => missing.push((row, value.is_some())),
+        for (((_, hash, row), is), place) in rows.into_iter().zip(is).zip(cached) {
+            match place.or_else(|| self.cache.peek_old(hash, row)) {
+                Some(place) => visit(row, self.cache.value(place).is_some(), is),
+                None => missing.push((row, is)),
             }
         }
         if missing.is_empty() {

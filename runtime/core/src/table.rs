@@ -304,6 +304,11 @@ impl Table {
             .map(|entry| (self.slice(entry.row()), entry.value().map(|value| self.slice(value)), entry.access))
     }
 
+    /// The rows, each with its hash and whether it has a value, in the order in which they were first written.
+    pub(crate) fn hashed(&self) -> impl Iterator<Item = (Hash, &[u8], bool)> {
+        self.entries.iter().map(|entry| (entry.hash, self.slice(entry.row()), entry.value().is_some()))
+    }
+
     /// The rows that are scanned, in order, from the first at or behind one.
     pub(crate) fn range(&self, from: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let rows = self.order.range::<[u8], _>((Bound::Included(from), Bound::Unbounded));
