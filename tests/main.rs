@@ -22,6 +22,7 @@ mod documentation_is_run;
 mod examples_do_what_they_say;
 mod files_are_copied_exactly_once;
 mod guests_are_fuzzed;
+mod kafka_is_secured;
 mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
 mod killed_processes_repeat_nothing;

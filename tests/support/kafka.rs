@@ -36,16 +36,27 @@ impl Broker {
 
     /// Formats and starts a broker, and waits until it answers.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
-        let directory = TempDir::new().expect("a directory for the broker");
+        Self::start_in(TempDir::new().expect("a directory for the broker"), settings, &[])
+    }
+
+    /// The same in a directory that is there. In the settings `{port}` and `{controller}` stand for the ports, and `format`
+    /// is for how the directory is formatted.
+    pub(crate) fn start_in(directory: TempDir, settings: &[(&str, &str)], format: &[&str]) -> Self {
         let (port, controller) = (free_port(), free_port());
         let properties = properties(port, controller, directory.path(), settings);
         fs::write(directory.path().join("server.properties"), properties).expect("the broker's settings");
-        let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", "server.properties"];
-        let formatted = java(directory.path()).args(format).output().unwrap_or_else(|error| no_java(&error));
+        let formats = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", "server.properties"];
+        let formatted = java(directory.path()).args(formats).args(format).output();
+        let formatted = formatted.unwrap_or_else(|error| no_java(&error));
         assert!(formatted.status.success(), "format: {}", String::from_utf8_lossy(&formatted.stdout));
         let mut broker = Self { port, directory, process: None };
         broker.restart();
         broker
+    }
+
+    /// A file beside the broker's data.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Where it listens.
@@ -157,7 +168,7 @@ fn properties(port: u16, controller: u16, directory: &Path, more: &[(&str, &str)
     for (name, value) in more {
         text.extend([name, "=", value, "\n"]);
     }
-    text
+    text.replace("{port}", &port.to_string()).replace("{controller}", &controller.to_string())
 }
 
 /// Java with Kafka's jars, in a directory.
@@ -192,7 +203,7 @@ fn no_java<T>(error: &std::io::Error) -> T {
     panic!("start java: {error}; run tests/run, which installs what the tests need")
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
