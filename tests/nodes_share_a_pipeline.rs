@@ -11,9 +11,9 @@ use crate::support::words;
 
 /// Two stages of eight partitions.
 const TASKS: usize = 16;
-const LINES: usize = 20_000;
+const LINES: usize = 8_000;
 /// How long a node is waited for before it gets more to do.
-const IDLE: Duration = Duration::from_millis(700);
+const IDLE: Duration = Duration::from_millis(400);
 
 /// Word count over 8 partitions on the broker that tests share.
 struct Cluster {
