@@ -1,10 +1,16 @@
 //! How far the committed part of a topic reaches.
 
-use anyhow::Result;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::{ASK, Brokers, partitions};
+
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// The last stable offsets of a topic: they move when output becomes visible to those who read what is committed.
 pub struct Stable {
@@ -20,8 +26,15 @@ impl Stable {
         Ok(Self { consumer, ends })
     }
 
+    /// The offsets. A topic that was just made may have no leader yet.
     pub fn offsets(&self) -> Result<TopicPartitionList> {
-        Ok(self.consumer.offsets_for_times(self.ends.clone(), ASK)?)
+        let deadline = Instant::now() + ASK;
+        loop {
+            match self.consumer.offsets_for_times(self.ends.clone(), ASK) {
+                Err(_) if Instant::now() < deadline => thread::sleep(AGAIN),
+                answer => return answer.context("look up the last stable offsets"),
+            }
+        }
     }
 
     pub fn sum(&self) -> Result<i64> {
