@@ -142,6 +142,6 @@ fn word_count_runs_over_tls_with_each_way_to_give_a_password() {
     let bob = User::new(&secured, "bob", &secured.properties("PLAIN", "bob", "builder"));
     for refused in [bob.produce(), bob.run()] {
         assert!(refused.stderr.contains("bob-lines"), "the topic is not named: {}", refused.stderr);
-        refused.failed(1, &["uthoriz"]);
+        refused.failed(1, &["uthorization failed", "grant the user Describe and Read to read the topic"]);
     }
 }

@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use wasmill_core::record::{Offset, Partition};
 
 use super::client::{ASK, Client, Error, Logs};
-use super::fault::describe as reason;
+use super::fault::{describe as reason, told};
 use super::native::describe::topic_ids;
 
 /// What a topic is for.
@@ -330,7 +330,7 @@ pub(super) fn partitions(lookup: &BaseConsumer<Logs>, topic: &str) -> Result<Opt
             | RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::LeaderNotAvailable,
         ) => Ok(None),
-        Some(code) => Err(Error::failed(format!("describe topic {topic}"), code)),
+        Some(code) => Err(Error::failed(format!("describe topic {topic}"), told(code))),
     }
 }
 

@@ -81,7 +81,20 @@ pub(super) fn asked(doing: &str, error: &KafkaError) -> Fault {
 
 /// An error in words that are not the library's types.
 pub(super) fn describe(error: &KafkaError) -> String {
-    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), told)
+}
+
+/// A code in words, with the right that is missing where that is it.
+pub(super) fn told(code: RDKafkaErrorCode) -> String {
+    use RDKafkaErrorCode as Code;
+    let right = match code {
+        Code::TopicAuthorizationFailed => "Describe and Read to read the topic, Write to write to it, Create to make it",
+        Code::GroupAuthorizationFailed => "Read and Describe on the group",
+        Code::TransactionalIdAuthorizationFailed => "Write and Describe on the transactional id",
+        Code::ClusterAuthorizationFailed => "Create or IdempotentWrite on the cluster, or Create on the topic",
+        _ => return code.to_string(),
+    };
+    format!("{code}; grant the user {right}")
 }
 
 impl From<Error> for Fault {

@@ -17,7 +17,7 @@ use wasmill_core::record::{Partition, Timestamp};
 use wasmill_core::task::row::MAX_ENCODED;
 
 use super::client::setting;
-use super::fault::{Remedy, describe, is_hopeless, remedy};
+use super::fault::{Remedy, describe, is_hopeless, remedy, told};
 use super::group::Group;
 use super::native::member::Member;
 use super::native::producer::{Outgoing, Producer, Refused};
@@ -109,7 +109,7 @@ impl Sink {
                 producer.poll(Duration::from_millis(20));
                 continue;
             }
-            let message = format!("send a record to {topic}/{}: {code}", record.partition);
+            let message = format!("send a record to {topic}/{}: {}", record.partition, told(code));
             // It is not in the transaction, which would commit without it.
             self.spent |= code != RDKafkaErrorCode::MessageSizeTooLarge;
             return Err(if is_hopeless(code) { Fault::Fatal(message) } else { Fault::Abort(message) });
@@ -291,7 +291,7 @@ impl port::Sink for Sink {
         let producer = self.producer()?;
         let done = producer.flush(patience);
         let failure = match producer.undelivered() {
-            Some(undelivered) => format!("deliver a record to {}: {}", undelivered.place, undelivered.code),
+            Some(undelivered) => format!("deliver a record to {}: {}", undelivered.place, told(undelivered.code)),
             None if !done => format!("flush {}: {} records were not delivered in time", self.id, producer.pending()),
             None => return Ok(()),
         };
