@@ -6,7 +6,7 @@ use wasmill_core::port::{ChangelogId, Fault, Visit};
 use wasmill_core::record::{Offset, Partition};
 
 use super::catalog::{Kind, Topic};
-use super::log::Log;
+use super::log::{As, Log};
 use crate::topology::Topology;
 
 /// Reads the changelogs of a plan.
@@ -52,7 +52,7 @@ impl wasmill_core::port::Changelog for Changelog {
         visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
         let topic = self.topic(changelog)?;
-        let next = self.log.read(&topic, partition, from, Some(end), &mut |offset, message| {
+        let next = self.log.read_as(&topic, partition, from, Some(end), As::Tail, &mut |offset, message| {
             visit(offset, message.key.unwrap_or_default(), message.value);
             true
         })?;

@@ -4,7 +4,7 @@
 //! then the partition is written anew from its begin, without the records that stand elsewhere. Offsets stay. A deletion is
 //! kept until the cleaning after the next, so that stores which lag a little behind learn of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -22,6 +22,8 @@ use super::log::{Inner, lock};
 
 /// Rows whose last records are put down at once: what bounds the memory of a cleaning.
 const MOST_ROWS: usize = if cfg!(test) { 200 } else { 1_000_000 };
+/// Bytes of such rows.
+const MOST_BYTES: usize = 64 << 20;
 /// Bytes that are read and written in one step.
 const STEP: usize = if cfg!(test) { 1 << 10 } else { 1 << 20 };
 
@@ -57,10 +59,17 @@ impl Cleaner {
         let (stop, wake) = (Arc::new(AtomicBool::new(false)), log.cleaning.0.clone());
         let (stopped, path) = (Arc::clone(&stop), log.disk.path().to_path_buf());
         let run = move || {
+            let mut failed = HashSet::new();
             while let Ok(Some(place)) = heard.recv() {
-                // What cannot be read or written is told by whoever needs it; a log that is not cleaned only grows.
-                if log.clean(place, &stopped).is_err() || stopped.load(Ordering::Acquire) {
+                if stopped.load(Ordering::Acquire) {
                     return;
+                }
+                // A log that is not cleaned only grows; whoever needs what is damaged tells it as well.
+                if !failed.contains(&place)
+                    && let Err(error) = log.clean(place, &stopped)
+                {
+                    tracing::warn!(%error, "a changelog is not cleaned any more, and grows until the next start");
+                    failed.insert(place);
                 }
             }
         };
@@ -84,6 +93,7 @@ impl Drop for Cleaner {
 /// The last record of each row of a part of a partition.
 struct Last {
     offsets: HashMap<Box<[u8]>, Offset, foldhash::fast::RandomState>,
+    bytes: usize,
     /// Deletions below it are dropped.
     old: Offset,
 }
@@ -93,6 +103,7 @@ impl Last {
         match self.offsets.get_mut(row) {
             Some(last) => *last = offset,
             None => {
+                self.bytes += row.len();
                 self.offsets.insert(row.into(), offset);
             }
         }
@@ -127,7 +138,7 @@ impl Inner {
         if !wear.is_due() {
             return Ok(());
         }
-        let (last, until, left) = self.last_records(place, wear, end)?;
+        let (last, until, left) = self.last_records(place, wear, end, stop)?;
         let (mut from, mut clean) = (Offset(0), 0);
         while from < until {
             if stop.load(Ordering::Acquire) {
@@ -135,8 +146,8 @@ impl Inner {
             }
             let step = self.step(place, from, until, &last)?;
             let Some(&at) = step.old.last() else { break };
-            if step.forgets {
-                self.note(place, |wear| wear.forgotten = wear.forgotten.max(last.old))?;
+            if step.forgets && self.extent(place).wear.forgotten < last.old {
+                self.note(place, |wear| wear.forgotten = last.old)?;
             }
             clean += self.rewrite(place, step)?;
             from = at.next();
@@ -148,8 +159,14 @@ impl Inner {
     }
 
     /// Where the rows behind the last cleaning stand last, how far they were read, and how many bytes are left.
-    fn last_records(&self, place: Place, wear: Wear, end: Offset) -> Result<(Last, Offset, u64), LogError> {
-        let mut last = Last { offsets: HashMap::default(), old: wear.cleaned };
+    fn last_records(
+        &self,
+        place: Place,
+        wear: Wear,
+        end: Offset,
+        stop: &AtomicBool,
+    ) -> Result<(Last, Offset, u64), LogError> {
+        let mut last = Last { offsets: HashMap::default(), bytes: 0, old: wear.cleaned };
         // A cleaning that did not end has left less than was counted: at the end there is nothing left, whatever was read.
         let (mut until, mut left) = (end, wear.dirty);
         self.blocks(place, wear.cleaned, end, |at, block| {
@@ -158,11 +175,11 @@ impl Inner {
                 last.note(message.key.unwrap_or_default(), offset);
                 true
             });
-            let is_full = last.offsets.len() >= MOST_ROWS;
+            let is_full = last.offsets.len() >= MOST_ROWS || last.bytes >= MOST_BYTES;
             if is_full {
                 until = at.next();
             }
-            (read, !is_full)
+            (read, !is_full && !stop.load(Ordering::Acquire))
         })?;
         Ok((last, until, if until == end { 0 } else { left }))
     }
@@ -281,7 +298,7 @@ mod tests {
         (0..3).for_each(|_| commit(600));
         let Extent { end, wear, .. } = log.inner.extent(place);
         assert!(!wear.is_due());
-        let (last, until, _) = log.inner.last_records(place, wear, end).unwrap();
+        let (last, until, _) = log.inner.last_records(place, wear, end, &AtomicBool::new(false)).unwrap();
         let step = log.inner.step(place, Offset(0), until, &last).unwrap();
         log.inner.rewrite(place, step).unwrap();
         commit(600);

@@ -82,6 +82,21 @@ pub enum LogError {
         /// The offset behind the last record.
         end: Offset,
     },
+    /// Deletions may be gone from a changelog that rows are to be brought up to date with.
+    #[error(
+        "read {topic} partition {partition} from offset {from}: deletions before {forgotten} are forgotten; \
+         the rows are read anew"
+    )]
+    Forgotten {
+        /// The changelog.
+        topic: String,
+        /// The partition.
+        partition: Partition,
+        /// Where the rows stand.
+        from: Offset,
+        /// Below it, deletions may be gone.
+        forgotten: Offset,
+    },
     /// More bytes than go into one commit.
     #[error("append to {topic}: {bytes} bytes at once, and at most {limit} can be all or nothing: split the input")]
     TooLarge {
@@ -118,6 +133,10 @@ pub enum LogError {
 impl From<LogError> for Fault {
     /// The log is in this process: what it refuses once, it refuses for ever.
     fn from(error: LogError) -> Self {
-        Self::Fatal(error.to_string())
+        match error {
+            // A cleaning came before the read: the next try sees it.
+            LogError::Forgotten { .. } => Self::Abort(error.to_string()),
+            _ => Self::Fatal(error.to_string()),
+        }
     }
 }

@@ -28,8 +28,18 @@ const PURGED_AT_ONCE: usize = 10_000;
 /// The embedded log of a data directory. Cheap to clone; the directory is free again when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Log {
-    pub(super) inner: Arc<Inner>,
+    // Ended before the database is closed.
     _threads: Arc<Threads>,
+    pub(super) inner: Arc<Inner>,
+}
+
+/// What records are read for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum As {
+    /// Each on its own.
+    Records,
+    /// To bring rows of an earlier offset up to date.
+    Tail,
 }
 
 /// What goes on beside commits. Ended in this order: the last flush comes before the database is closed.
@@ -81,7 +91,7 @@ impl Log {
         let (catalog, changed, writer) = (Mutex::new(catalog), Condvar::new(), Mutex::new(()));
         let inner = Arc::new(Inner { disk, id, catalog, changed, writer, cleaning, dir });
         let cleaner = Cleaner::start(Arc::clone(&inner), heard)?;
-        Ok(Self { inner, _threads: Arc::new(Threads { _syncer: syncer, _cleaner: cleaner }) })
+        Ok(Self { _threads: Arc::new(Threads { _syncer: syncer, _cleaner: cleaner }), inner })
     }
 
     /// The data directory.
@@ -202,6 +212,19 @@ impl Log {
         until: Option<Offset>,
         visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
     ) -> Result<Offset, LogError> {
+        self.read_as(topic, partition, from, until, As::Records, visit)
+    }
+
+    /// The same. Rows that are brought up to date must learn of all deletions from there on.
+    pub(super) fn read_as(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        from: Offset,
+        until: Option<Offset>,
+        reader: As,
+        visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
+    ) -> Result<Offset, LogError> {
         let place = topic.place(partition)?;
         let Extent { start, end, .. } = self.extent(place);
         if from < start || from > end {
@@ -211,18 +234,24 @@ impl Log {
         if from >= until {
             return Ok(from);
         }
+        let snapshot = self.inner.disk.snapshot();
+        // What a cleaning drops is written down before it does: what the snapshot lacks is known here.
+        let forgotten = self.extent(place).wear.forgotten;
+        if reader == As::Tail && Offset(0) < from && from < forgotten {
+            return Err(LogError::Forgotten { topic: topic.name.to_string(), partition, from, forgotten });
+        }
         let stopped = self.inner.disk.guarded("read records", || {
-            // A block is kept under its last offset: the first key at or behind `from` is that of the block it is in.
-            for entry in
-                self.inner.disk.snapshot().range(&self.inner.disk.records, place.record(from)..place.record(end))
-            {
+            // A block is kept under its last offset: the first key at or behind `from` is that of the block it is in. That
+            // of the last record before the end may be behind the end, once it is cleaned.
+            let rest = place.record(from)..=place.record(Offset(i64::MAX));
+            for entry in snapshot.range(&self.inner.disk.records, rest) {
                 let (key, bytes) = entry.into_inner()?;
                 let mut within =
                     |offset: Offset, message: Message<'_>| offset < from || (offset < until && visit(offset, message));
                 let read = layout::offset_of(&key).map(|last| block::decode_block(last, &bytes, &mut within));
                 match read {
                     Some(Read::Whole) => {}
-                    Some(Read::Refused(offset)) => return Ok(Ok(offset)),
+                    Some(Read::Refused(offset)) => return Ok(Ok(offset.min(until))),
                     Some(Read::Malformed) | None => {
                         return Ok(Err(format!("a record of {} partition {partition} cannot be read", topic.name)));
                     }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
-use super::properties::Properties;
+use super::properties::{Properties, is_secret};
 
 /// How long to try before saying that Kafka cannot be reached.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -139,6 +139,7 @@ impl Client {
             }
             if Instant::now() >= deadline {
                 let reason = consumer.context().last_error().unwrap_or_else(|| "no answer".into());
+                let reason = self.properties.mask(&reason);
                 return Err(Error::Unreachable { brokers: self.brokers.clone(), reason });
             }
         }
@@ -282,6 +283,8 @@ where
 
 pub(super) fn setting(error: KafkaError) -> Error {
     let reason = match error {
+        // The reason may repeat the value, or parts of it.
+        KafkaError::ClientConfig(_, _, name, _) if is_secret(&name) => format!("{name}: its value is refused"),
         KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
         KafkaError::ClientCreation(reason) => reason,
         other => other.to_string(),

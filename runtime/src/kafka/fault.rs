@@ -88,7 +88,9 @@ pub(super) fn describe(error: &KafkaError) -> String {
 pub(super) fn told(code: RDKafkaErrorCode) -> String {
     use RDKafkaErrorCode as Code;
     let right = match code {
-        Code::TopicAuthorizationFailed => "Describe and Read to read the topic, Write to write to it, Create to make it",
+        Code::TopicAuthorizationFailed => {
+            "Describe and Read to read the topic, Write to write to it, Create to make it"
+        }
         Code::GroupAuthorizationFailed => "Read and Describe on the group",
         Code::TransactionalIdAuthorizationFailed => "Write and Describe on the transactional id",
         Code::ClusterAuthorizationFailed => "Create or IdempotentWrite on the cluster, or Create on the topic",

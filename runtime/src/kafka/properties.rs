@@ -110,7 +110,10 @@ impl Properties {
     /// A text without the secrets that are in it.
     pub fn mask(&self, text: &str) -> String {
         let secrets = self.0.values().filter(|value| value.secret && !value.text.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(&secret.text, MASK))
+        let mut secrets: Vec<_> = secrets.map(|value| value.text.as_str()).collect();
+        // One may be part of another.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
     }
 }
 
@@ -130,8 +133,9 @@ impl fmt::Debug for Properties {
 }
 
 /// Whether a property's value is a secret by the property's name.
-fn is_secret(name: &str) -> bool {
-    ["password", "secret", "ssl.key.pem", "sasl.oauthbearer.config"].iter().any(|part| name.contains(part))
+pub(super) fn is_secret(name: &str) -> bool {
+    let parts = ["password", "passphrase", "secret", "ssl.key.pem", "private.key", "oauthbearer.config", "kinit.cmd"];
+    parts.iter().any(|part| name.contains(part))
 }
 
 /// What a value names, and is not there.

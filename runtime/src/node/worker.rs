@@ -204,7 +204,10 @@ fn run(
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
     let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
-    running.prepare().map_err(|fault| failed(&job.pipeline, &fault))?;
+    if let Err(fault) = running.prepare() {
+        // It is tried again once there are tasks.
+        debug!(pipeline = job.pipeline, worker, %fault, "prepare");
+    }
     let mut publisher = Publisher::new(job, worker, meter, tell);
     let clocks = Clocks { since: Instant::now() };
     loop {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use wasmill_core::port::Changelog as _;
+use wasmill_core::port::{Changelog as _, Fault};
 
 use super::super::Changelog;
 use super::*;
@@ -105,6 +105,10 @@ fn superfluous_records_are_removed_and_deletions_with_the_cleaning_after() {
     let second = read(&mut changelog, Offset(0));
     assert_eq!(second[..2], [row(3, "kept", Some("2")), first[2].clone()]);
     assert!(changelog.tail_from(COUNTS, Partition(0)).unwrap() >= deleted);
+    // Whoever had asked before, and reads now, is told to ask again.
+    let end = changelog.end(COUNTS, Partition(0)).unwrap();
+    let late = changelog.read(COUNTS, Partition(0), Offset(2), end, &mut |_, _, _| {});
+    assert!(matches!(late, Err(Fault::Abort(_))), "{late:?}");
     drop((sink, changelog, log));
 
     let mut changelog = Changelog::new(open(dir.path()), topology());
