@@ -209,6 +209,16 @@ fn run(
         debug!(pipeline = job.pipeline, worker, %fault, "prepare");
     }
     let mut publisher = Publisher::new(job, worker, meter, tell);
+    work(&mut running, inbox, &mut |running| publisher.publish(running))
+        .map_err(|fault| anyhow::anyhow!("pipeline {} stopped: {fault}", job.pipeline))
+}
+
+/// Does what it is told, and in between its work, until it is to stop.
+fn work(
+    running: &mut worker::Worker,
+    inbox: &Receiver<Command>,
+    publish: &mut dyn FnMut(&mut worker::Worker),
+) -> Result<(), Fault> {
     let clocks = Clocks { since: Instant::now() };
     loop {
         match inbox.try_recv() {
@@ -220,19 +230,14 @@ fn run(
             }
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 running.seal(clocks.read())?;
-                publisher.publish(&mut running);
+                publish(running);
                 let tasks: Vec<_> = running.tasks().map(Task::id).collect();
-                running.release(&tasks, clocks.read())?;
-                return Ok(());
+                return running.release(&tasks, clocks.read());
             }
             Err(TryRecvError::Empty) => {
-                running.step(clocks.read(), WAIT).map_err(|fault| failed(&job.pipeline, &fault))?;
+                running.step(clocks.read(), WAIT)?;
             }
         }
-        publisher.publish(&mut running);
+        publish(running);
     }
-}
-
-fn failed(pipeline: &str, fault: &Fault) -> anyhow::Error {
-    anyhow::anyhow!("pipeline {pipeline} stopped: {fault}")
 }
