@@ -64,10 +64,10 @@ impl Secured {
 /// Makes a key of the broker's, and the certificate that clients trust.
 fn certify(directory: &TempDir) {
     let store = ["-alias", "broker", "-keystore", "broker.p12", "-storetype", "PKCS12", "-storepass", "changeit"];
-    let make =
+    let generate =
         ["-genkeypair", "-keyalg", "RSA", "-validity", "3", "-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1"];
     let export = ["-exportcert", "-rfc", "-file", "ca.pem"];
-    for arguments in [&make[..], &export] {
+    for arguments in [&generate[..], &export] {
         let made = Command::new("keytool").current_dir(directory).args(arguments).args(store).output().unwrap();
         assert!(made.status.success(), "keytool: {}", String::from_utf8_lossy(&made.stdout));
     }

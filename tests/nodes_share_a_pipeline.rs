@@ -46,7 +46,7 @@ impl Cluster {
         self.text.push_str(&text);
     }
 
-    fn arguments(&self, data: &str) -> Vec<String> {
+    fn arguments(data: &str) -> Vec<String> {
         let brokers = Broker::shared().address();
         let arguments = format!(
             "run pipeline.yaml --data-dir {data} --workers 2 --store sled --session-timeout 15s --brokers {brokers}"
@@ -56,14 +56,14 @@ impl Cluster {
 
     /// Starts a node with a data directory.
     fn node(&self, data: &str, more: &[&str]) -> Node {
-        let arguments = self.arguments(data).into_iter().chain(more.iter().map(|&more| more.to_owned()));
+        let arguments = Self::arguments(data).into_iter().chain(more.iter().map(|&more| more.to_owned()));
         Node::start(self.place.command(arguments))
     }
 
     /// Does what is left to do with one more node, and checks what kafka-clients reads.
     #[track_caller]
     fn check(&self) -> usize {
-        let arguments = self.arguments("last").into_iter().chain(["--until-end".into()]);
+        let arguments = Self::arguments("last").into_iter().chain(["--until-end".into()]);
         self.place.run(arguments).ok();
         let topic = format!("{}-counts", self.name);
         Broker::shared().settle(&topic);
@@ -122,7 +122,7 @@ fn a_rolling_restart_moves_no_task_and_restores_no_row() {
     let shares: Vec<_> = nodes.iter().map(|node| node.said().tasks).collect();
     assert_eq!(shares.iter().map(BTreeSet::len).sum::<usize>(), TASKS, "{shares:?}");
     for (index, name) in names.iter().enumerate() {
-        let before: Vec<_> = nodes.iter().map(|node| node.said()).collect();
+        let before: Vec<_> = nodes.iter().map(Node::said).collect();
         let stopped = nodes.remove(index).stop();
         assert!(stopped.committed > 0, "{name} had nothing to do");
         let node = cluster.node(name, &["--stay"]);

@@ -100,12 +100,11 @@ struct Last {
 
 impl Last {
     fn note(&mut self, row: &[u8], offset: Offset) {
-        match self.offsets.get_mut(row) {
-            Some(last) => *last = offset,
-            None => {
-                self.bytes += row.len();
-                self.offsets.insert(row.into(), offset);
-            }
+        if let Some(last) = self.offsets.get_mut(row) {
+            *last = offset;
+        } else {
+            self.bytes += row.len();
+            self.offsets.insert(row.into(), offset);
         }
     }
 
@@ -144,12 +143,12 @@ impl Inner {
             if stop.load(Ordering::Acquire) {
                 return Ok(());
             }
-            let step = self.step(place, from, until, &last)?;
-            let Some(&at) = step.old.last() else { break };
-            if step.forgets && self.extent(place).wear.forgotten < last.old {
+            let part = self.step(place, from, until, &last)?;
+            let Some(&at) = part.old.last() else { break };
+            if part.forgets && self.extent(place).wear.forgotten < last.old {
                 self.note(place, |wear| wear.forgotten = last.old)?;
             }
-            clean += self.rewrite(place, step)?;
+            clean += self.rewrite(place, part)?;
             from = at.next();
         }
         self.note(place, |now| {
