@@ -22,7 +22,7 @@
 //! the last of them: a log of small records is a few long entries.
 //!
 //! A changelog is a topic of records `row → value`, of which the last of each row counts. Commits append to it, which
-//! costs the same however many rows there are; [`cleaner`] removes what newer records have made superfluous, once that is
+//! costs the same however many rows there are; `cleaner` removes what newer records have made superfluous, once that is
 //! as large as what it would leave. Offsets stay, with gaps. The record of a deleted row, which has no value, goes with the
 //! cleaning after the next; a store that lags behind further is made anew.
 //!
