@@ -21,9 +21,11 @@ class Target:
     least: bool = False
     form: str = ".2f"
 
-    def met(self, values):
+    def verdict(self, values):
+        if not all(map(math.isfinite, values)):
+            return "cannot be told"
         median = statistics.median(values)
-        return median >= self.limit if self.least else median <= self.limit
+        return "met" if (median >= self.limit if self.least else median <= self.limit) else "**missed**"
 
 
 def ratio(measure):
@@ -35,7 +37,8 @@ def alone(measure):
 
 
 def restored(ours, theirs):
-    """Rows a second: what a start takes longer without the rows on disk than with them."""
+    """Rows a second: what a start takes longer without the rows on disk than with them. Infinite where it does not: then the
+    rest of the start varies by more than the rows take."""
     longer = ours["new_output_s"] - theirs["new_output_s"]
     return ours["rows"] / longer if longer > 0 else math.inf
 
@@ -138,6 +141,6 @@ def cells(target, made):
     form = target.form
     told = f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
     bound = f"{'≥' if target.least else '≤'} {target.limit:{form}}"
-    verdict = "met" if target.met(values) else "**missed**"
     count = f"{len(quiet)} of {len(made)}" if quiet else f"{len(made)}, noisy"
-    return target.what, target.ours.name, target.theirs.name if target.theirs else "", told, bound, count, verdict
+    against = target.theirs.name if target.theirs else ""
+    return target.what, target.ours.name, against, told, bound, count, target.verdict(values)

@@ -35,3 +35,29 @@ fn hash(of: impl Hash) -> u64 {
     of.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(records: &[(&str, &str)]) -> Value {
+        let mut digest = Digest::default();
+        records.iter().for_each(|(key, value)| digest.add(key.as_bytes(), value.as_bytes()));
+        digest.summary()
+    }
+
+    #[test]
+    fn the_order_of_a_key_counts_and_that_between_keys_does_not() {
+        let right = digest(&[("a", "1"), ("b", "1"), ("a", "2")]);
+        assert_eq!(right, digest(&[("a", "1"), ("a", "2"), ("b", "1")]));
+        assert_ne!(right, digest(&[("a", "2"), ("b", "1"), ("a", "1")]));
+    }
+
+    #[test]
+    fn a_record_too_many_too_few_or_of_another_key_is_seen() {
+        let right = digest(&[("a", "1"), ("b", "2")]);
+        assert_ne!(right, digest(&[("a", "1"), ("b", "2"), ("b", "2")]));
+        assert_ne!(right, digest(&[("a", "1")]));
+        assert_ne!(right, digest(&[("b", "1"), ("a", "2")]));
+    }
+}

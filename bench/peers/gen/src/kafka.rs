@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rdkafka::config::{ClientConfig, FromClientConfig};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 pub const ASK: Duration = Duration::from_secs(20);
@@ -41,8 +42,11 @@ impl Brokers {
 pub fn partitions(consumer: &BaseConsumer, topic: &str, offset: Offset) -> Result<TopicPartitionList> {
     let metadata = consumer.fetch_metadata(Some(topic), ASK).with_context(|| format!("look up topic {topic}"))?;
     let mut list = TopicPartitionList::new();
-    for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+    for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
         list.add_partition_offset(topic, partition.id(), offset)?;
+    }
+    if list.count() == 0 {
+        bail!("topic {topic} is not there");
     }
     Ok(list)
 }

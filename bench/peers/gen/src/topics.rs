@@ -12,6 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::digest::Digest;
@@ -32,7 +33,26 @@ pub fn create(brokers: &Brokers, topics: &BTreeMap<String, i32>) -> Result<usize
     for (name, partitions) in topics {
         create_one(&admin, name, *partitions)?;
     }
+    for (name, partitions) in topics {
+        await_leaders(&admin, name, *partitions)?;
+    }
     Ok(topics.len())
+}
+
+/// Waits until a topic that was made can be read and written: the broker tells of it a little later.
+fn await_leaders(admin: &Admin, name: &str, partitions: i32) -> Result<()> {
+    let deadline = Instant::now() + ASK;
+    loop {
+        let metadata = admin.inner().fetch_metadata(Some(name), ASK)?;
+        let all = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        if all.filter(|partition| partition.leader() >= 0).count() == partitions as usize {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("topic {name} gets no leaders");
+        }
+        thread::sleep(AGAIN);
+    }
 }
 
 /// Makes a topic. One of its name may just be on the way out.
@@ -52,7 +72,7 @@ fn create_one(admin: &Admin, name: &str, partitions: i32) -> Result<()> {
 pub fn delete(brokers: &Brokers, prefix: &str) -> Result<Vec<String>> {
     let admin: Admin = brokers.client(&[])?;
     let metadata = admin.inner().fetch_metadata(None, ASK)?;
-    let names = metadata.topics().iter().map(|topic| topic.name()).filter(|name| name.starts_with(prefix));
+    let names = metadata.topics().iter().map(MetadataTopic::name).filter(|name| name.starts_with(prefix));
     let names: Vec<_> = names.collect();
     if names.is_empty() {
         return Ok(Vec::new());
