@@ -18,7 +18,7 @@ use wasmill_core::record::TaskId;
 use crate::topology::Topology;
 
 /// Bytes of cache that a database on disk gets.
-pub const CACHE: usize = 48 << 20;
+pub const CACHE: usize = 32 << 20;
 
 /// What a panic said.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -16,7 +16,7 @@ use super::error::LogError;
 
 const CACHE: u64 = 16 << 20;
 const JOURNAL: u64 = 64 << 20;
-const MEMTABLE: u64 = 16 << 20;
+const MEMTABLE: u64 = 8 << 20;
 const MAKE_ROOM: &str = "make room for it and run again: nothing that was committed is lost";
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
