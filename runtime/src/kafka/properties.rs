@@ -6,6 +6,8 @@ use std::{env, fmt, fs, io};
 
 use thiserror::Error;
 
+use crate::pipeline::variable::{self, Filled};
+
 /// What is shown in the place of a secret.
 const MASK: &str = "***";
 
@@ -28,31 +30,17 @@ pub enum PropertyError {
         /// The line, from 1 on.
         line: usize,
     },
-    /// A value names an environment variable that is not there.
-    #[error("{} line {line}: {property} is to be ${{env:{name}}}, and there is no such variable: set it", path.display())]
-    Unset {
+    /// What a value names is not there.
+    #[error("{} line {line}: {property}: {reason}", path.display())]
+    Unfilled {
         /// The file.
         path: PathBuf,
         /// The line, from 1 on.
         line: usize,
         /// The property.
         property: String,
-        /// The variable.
-        name: String,
-    },
-    /// A value names a file that cannot be read.
-    #[error("{} line {line}: {property} is to be what {} holds: {reason}", path.display(), holder.display())]
-    NotHeld {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1 on.
-        line: usize,
-        /// The property.
-        property: String,
-        /// The file that was named.
-        holder: PathBuf,
-        /// The system's answer.
-        reason: io::Error,
+        /// Why, and what to do.
+        reason: String,
     },
 }
 
@@ -63,15 +51,23 @@ pub struct Properties(BTreeMap<String, Value>);
 #[derive(Clone, Eq, PartialEq)]
 struct Value {
     text: String,
-    secret: bool,
+    secrets: Vec<String>,
+}
+
+impl Value {
+    fn new(name: &str, text: String, mut secrets: Vec<String>) -> Self {
+        secrets.extend(is_secret(name).then(|| text.clone()));
+        Self { text, secrets }
+    }
 }
 
 impl Properties {
-    /// Reads a file of `name=value` lines; blank lines and those that begin with `#` are left out. A value may be
-    /// `${env:NAME}` or `${file:PATH}`, whose contents are taken without a line break at their end.
+    /// Reads a file of `name=value` lines; blank lines and those that begin with `#` are left out. A value may hold
+    /// `${env:NAME}` and `${file:PATH}`, as those of a pipeline file.
     pub fn read(path: &Path) -> Result<Self, PropertyError> {
         let text =
             fs::read_to_string(path).map_err(|reason| PropertyError::Unreadable { path: path.into(), reason })?;
+        let lookup = variable::lookup(path.parent().unwrap_or(Path::new("")), |name| env::var(name).ok());
         let mut properties = Self::default();
         for (line, number) in text.lines().map(str::trim).zip(1..) {
             if line.is_empty() || line.starts_with('#') {
@@ -80,19 +76,17 @@ impl Properties {
             let malformed = || PropertyError::Malformed { path: path.into(), line: number };
             let (name, value) = line.split_once('=').ok_or_else(malformed)?;
             let (name, value) = (name.trim(), value.trim());
-            let (text, filled_in) = match fill_in(value) {
-                None => (value.to_owned(), false),
-                Some(Ok(text)) => (text, true),
-                Some(Err(Missing::Variable(of))) => {
-                    let (path, property) = (path.into(), name.into());
-                    return Err(PropertyError::Unset { path, line: number, property, name: of });
-                }
-                Some(Err(Missing::File(holder, reason))) => {
-                    let (path, property) = (path.into(), name.into());
-                    return Err(PropertyError::NotHeld { path, line: number, property, holder, reason });
-                }
+            let filled = variable::fill(value, &lookup).map_err(|reason| PropertyError::Unfilled {
+                path: path.into(),
+                line: number,
+                property: name.into(),
+                reason,
+            })?;
+            let (text, secrets) = match filled {
+                Some(Filled { text, values }) => (text, values.into_iter().map(|(value, _)| value).collect()),
+                None => (value.to_owned(), Vec::new()),
             };
-            properties.0.insert(name.to_owned(), Value { secret: filled_in || is_secret(name), text });
+            properties.0.insert(name.to_owned(), Value::new(name, text, secrets));
         }
         Ok(properties)
     }
@@ -109,8 +103,8 @@ impl Properties {
 
     /// A text without the secrets that are in it.
     pub fn mask(&self, text: &str) -> String {
-        let secrets = self.0.values().filter(|value| value.secret && !value.text.is_empty());
-        let mut secrets: Vec<_> = secrets.map(|value| value.text.as_str()).collect();
+        let secrets = self.0.values().flat_map(|value| &value.secrets).map(String::as_str);
+        let mut secrets: Vec<_> = secrets.filter(|secret| !secret.is_empty()).collect();
         // One may be part of another.
         secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
@@ -119,15 +113,14 @@ impl Properties {
 
 impl<const N: usize> From<[(&str, &str); N]> for Properties {
     fn from(properties: [(&str, &str); N]) -> Self {
-        let value =
-            |(name, text): (&str, &str)| (name.to_owned(), Value { text: text.to_owned(), secret: is_secret(name) });
+        let value = |(name, text): (&str, &str)| (name.to_owned(), Value::new(name, text.to_owned(), Vec::new()));
         Self(properties.map(value).into())
     }
 }
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |value: &Value| if value.secret { MASK.to_owned() } else { value.text.clone() };
+        let shown = |value: &Value| if !value.secrets.is_empty() { MASK.to_owned() } else { value.text.clone() };
         f.debug_map().entries(self.0.iter().map(|(name, value)| (name, shown(value)))).finish()
     }
 }
@@ -136,23 +129,6 @@ impl fmt::Debug for Properties {
 pub(super) fn is_secret(name: &str) -> bool {
     let parts = ["password", "passphrase", "secret", "ssl.key.pem", "private.key", "oauthbearer.config", "kinit.cmd"];
     parts.iter().any(|part| name.contains(part))
-}
-
-/// What a value names, and is not there.
-enum Missing {
-    Variable(String),
-    File(PathBuf, io::Error),
-}
-
-/// What `${env:NAME}` or `${file:PATH}` stands for; nothing if the value is neither.
-fn fill_in(value: &str) -> Option<Result<String, Missing>> {
-    let inner = value.strip_prefix("${")?.strip_suffix('}')?;
-    if let Some(name) = inner.strip_prefix("env:") {
-        return Some(env::var(name).map_err(|_| Missing::Variable(name.to_owned())));
-    }
-    let path = Path::new(inner.strip_prefix("file:")?);
-    let held = fs::read_to_string(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
-    Some(held.map_err(|reason| Missing::File(path.into(), reason)))
 }
 
 #[cfg(test)]
@@ -185,8 +161,8 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("a=b\nc\n",             "DIR/kafka.properties line 2: say name=value"),
-            ("a=${env:NOT_SET_1}\n", "DIR/kafka.properties line 1: a is to be ${env:NOT_SET_1}, and there is no such variable: set it"),
-            ("\na=${file:DIR/no}\n", "DIR/kafka.properties line 2: a is to be what DIR/no holds: No such file or directory (os error 2)"),
+            ("a=${env:NOT_SET_1}\n", "DIR/kafka.properties line 1: a: the environment variable `NOT_SET_1` is not set, or is not UTF-8; set it"),
+            ("\na=${file:DIR/no}\n", "DIR/kafka.properties line 2: a: read `DIR/no`: no such file"),
         ];
         for (text, says) in table {
             assert_eq!(read(text).unwrap_err(), says);

@@ -1,4 +1,4 @@
-//! `${env:NAME}` and `${file:path}` in the values of a pipeline file.
+//! `${env:NAME}` and `${file:path}` in the values of a pipeline file, and of one of Kafka's properties.
 //!
 //! Any value may hold them, also more than one and with text around; keys may not. `$${env:NAME}` is the text
 //! `${env:NAME}`. Any other `${…}` is plain text, as plugins have templates of their own.
@@ -63,14 +63,14 @@ pub(super) fn plain(error: &std::io::Error) -> String {
 
 /// What filling in made of a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Filled {
-    pub(super) text: String,
+pub(crate) struct Filled {
+    pub(crate) text: String,
     /// The values that came from outside, each with the text that names it.
-    pub(super) values: Vec<(String, String)>,
+    pub(crate) values: Vec<(String, String)>,
 }
 
 /// Fills in `text`; `None` where nothing is to be done.
-pub(super) fn fill(text: &str, lookup: &Lookup<'_>) -> Result<Option<Filled>, String> {
+pub(crate) fn fill(text: &str, lookup: &Lookup<'_>) -> Result<Option<Filled>, String> {
     if !text.contains("${env:") && !text.contains("${file:") {
         return Ok(None);
     }
