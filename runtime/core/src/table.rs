@@ -182,15 +182,15 @@ impl Table {
         Some(overwritten)
     }
 
-    /// Writes a row that may be there, over its old value where the new one fits.
-    pub(crate) fn replace(&mut self, row: &[u8], value: Option<&[u8]>, access: Access) -> Found {
+    /// Writes a row that may be there and is found by its bytes alone, over its old value where the new one fits.
+    pub(crate) fn keep(&mut self, row: &[u8], value: Option<&[u8]>) -> Found {
         let hash = Hash::of(row);
         match self.find_hashed(hash, row) {
             Some(found) => {
                 self.overwrite(found, value);
                 found
             }
-            None => self.insert(hash, row, value, access),
+            None => self.insert(hash, row, value, Access::Point),
         }
     }
 
@@ -225,11 +225,6 @@ impl Table {
         if let Some(entry) = self.entries.get_mut(found.0 as usize) {
             entry.set_value(new);
         }
-    }
-
-    /// Writes a row that is found by its bytes alone.
-    pub(crate) fn keep(&mut self, row: &[u8], value: Option<&[u8]>) -> Found {
-        self.replace(row, value, Access::Point)
     }
 
     /// From now on no row is scanned.
