@@ -120,7 +120,7 @@ impl<const N: usize> From<[(&str, &str); N]> for Properties {
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |value: &Value| if !value.secrets.is_empty() { MASK.to_owned() } else { value.text.clone() };
+        let shown = |value: &Value| if value.secrets.is_empty() { value.text.clone() } else { MASK.to_owned() };
         f.debug_map().entries(self.0.iter().map(|(name, value)| (name, shown(value)))).finish()
     }
 }
