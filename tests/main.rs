@@ -31,5 +31,7 @@ mod monstrous_records_harm_nobody;
 mod new_projects_work;
 mod nodes_share_a_pipeline;
 mod operators_in_other_languages;
+mod pipelines_are_verified;
 mod records_that_kill_the_process_are_found;
 mod running_pipelines_are_observed;
+mod steps_of_a_commit;

@@ -4,81 +4,21 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::command::{Place, repository};
+use crate::support::counting::Counting;
 use crate::support::fleet::{Node, Said};
-use crate::support::kafka::Broker;
-use crate::support::words;
 
-/// Two stages of eight partitions.
-const TASKS: usize = 16;
+const PARTITIONS: usize = 8;
+/// Of two stages.
+const TASKS: usize = 2 * PARTITIONS;
 const LINES: usize = 8_000;
 /// How long a node is waited for before it gets more to do.
 const IDLE: Duration = Duration::from_millis(400);
-
-/// Word count over 8 partitions on the broker that tests share.
-struct Cluster {
-    place: Place,
-    name: &'static str,
-    text: String,
-}
-
-impl Cluster {
-    fn new(name: &'static str) -> Self {
-        let place = Place::new();
-        let example = repository().join("examples/word-count");
-        let pipeline = format!(
-            "format-version: 1\nname: {name}\ncommit: {{interval: 50ms}}\n\
-             sources:\n  lines: {{topic: {name}-lines, create: {{partitions: 8}}}}\n\
-             operators:\n  split: {{plugin: {split}, from: lines}}\n  count: {{plugin: {count}, from: split}}\n\
-             sinks:\n  counts: {{topic: {name}-counts, create: {{partitions: 8}}, from: count}}\n",
-            split = example.join("split").display(),
-            count = example.join("count").display()
-        );
-        place.write("pipeline.yaml", pipeline);
-        Self { place, name, text: String::new() }
-    }
-
-    fn produce(&mut self, lines: usize, seed: u64) {
-        let text = words::lines(lines, seed);
-        let topic = format!("{}-lines", self.name);
-        let arguments = ["produce", &topic, "--brokers", &Broker::shared().address(), "--partitions", "8"];
-        self.place.run_with(arguments, text.as_bytes()).ok();
-        self.text.push_str(&text);
-    }
-
-    fn arguments(data: &str) -> Vec<String> {
-        let brokers = Broker::shared().address();
-        let arguments = format!(
-            "run pipeline.yaml --data-dir {data} --workers 2 --store sled --session-timeout 15s --brokers {brokers}"
-        );
-        arguments.split(' ').map(str::to_owned).collect()
-    }
-
-    /// Starts a node with a data directory.
-    fn node(&self, data: &str, more: &[&str]) -> Node {
-        let arguments = Self::arguments(data).into_iter().chain(more.iter().map(|&more| more.to_owned()));
-        Node::start(self.place.command(arguments))
-    }
-
-    /// Does what is left to do with one more node, and checks what kafka-clients reads.
-    #[track_caller]
-    fn check(&self) -> usize {
-        let arguments = Self::arguments("last").into_iter().chain(["--until-end".into()]);
-        self.place.run(arguments).ok();
-        let topic = format!("{}-counts", self.name);
-        Broker::shared().settle(&topic);
-        let records = Broker::shared().read(&[&topic]);
-        let pairs = records.iter().map(|record| (record["key"].as_str().unwrap(), record["value"].as_str().unwrap()));
-        assert_eq!(words::follow(pairs), words::count(&self.text));
-        records.len()
-    }
-}
 
 /// 3 nodes of 2 workers, 8 partitions, sled, sessions of 15 s; at least 100 kills between commits, 40 of them with an open
 /// epoch. One in twelve times a node does not come back, and another one with an empty disk comes in its place.
 #[test]
 fn three_nodes_count_exactly_once_over_100_kills() {
-    let mut cluster = Cluster::new("fleet");
+    let mut cluster = Counting::new("fleet", PARTITIONS);
     cluster.produce(LINES, 1);
     let mut names: Vec<String> = (0..3).map(|node| format!("node-{node}")).collect();
     let mut nodes: Vec<_> = names.iter().map(|name| cluster.node(name, &[])).collect();
@@ -89,7 +29,7 @@ fn three_nodes_count_exactly_once_over_100_kills() {
         let before = nodes[victim].said().committed;
         let worked = |said: &Said| said.committed >= before + commits;
         while !nodes[victim].waits(IDLE, worked) {
-            cluster.produce(LINES, seed + cluster.text.len() as u64);
+            cluster.produce(LINES, seed + cluster.fed() as u64);
         }
         nodes[victim].waits(Duration::from_micros((seed >> 20) % 60_000), |_| false);
         let said = nodes.remove(victim).kill();
@@ -111,7 +51,7 @@ fn three_nodes_count_exactly_once_over_100_kills() {
 /// notices.
 #[test]
 fn a_rolling_restart_moves_no_task_and_restores_no_row() {
-    let mut cluster = Cluster::new("rolling");
+    let mut cluster = Counting::new("rolling", PARTITIONS);
     cluster.produce(LINES, 2);
     let names = ["node-0", "node-1", "node-2"];
     let mut nodes: Vec<_> = names.iter().map(|name| cluster.node(name, &["--stay"])).collect();
@@ -141,7 +81,7 @@ fn a_rolling_restart_moves_no_task_and_restores_no_row() {
 /// 2 nodes of 2 workers, 8 partitions, sled: one that stops without `--stay` leaves its tasks to the other at once.
 #[test]
 fn a_node_that_stops_leaves_its_tasks_to_the_others() {
-    let mut cluster = Cluster::new("leaving");
+    let mut cluster = Counting::new("leaving", PARTITIONS);
     cluster.produce(LINES, 4);
     let (first, second) = (cluster.node("node-0", &[]), cluster.node("node-1", &[]));
     first.until("tasks of its own", |said| !said.tasks.is_empty() && said.committed > 0);
@@ -158,7 +98,7 @@ fn a_node_that_stops_leaves_its_tasks_to_the_others() {
 /// and goes on when the other has its tasks. It commits nothing of what it had begun, and joins again.
 #[test]
 fn a_node_that_slept_through_its_session_commits_nothing() {
-    let mut cluster = Cluster::new("zombie");
+    let mut cluster = Counting::new("zombie", PARTITIONS);
     cluster.produce(LINES, 6);
     let (sleeper, other) = (cluster.node("node-0", &[]), cluster.node("node-1", &[]));
     other.until("tasks of its own", |said| !said.tasks.is_empty());

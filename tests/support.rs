@@ -1,6 +1,7 @@
 //! What the tests of the whole system share.
 
 pub(crate) mod command;
+pub(crate) mod counting;
 pub(crate) mod fleet;
 pub(crate) mod kafka;
 pub(crate) mod languages;

@@ -8,6 +8,7 @@ pub mod run;
 pub mod signals;
 pub mod test;
 pub mod topics;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;

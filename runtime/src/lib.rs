@@ -17,5 +17,6 @@ pub mod observe;
 pub mod partitioner;
 pub mod pipeline;
 pub mod plugin;
+pub mod step;
 pub mod store;
 pub mod topology;

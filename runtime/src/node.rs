@@ -11,5 +11,6 @@ mod key_by;
 mod metered;
 pub mod plugins;
 pub mod running;
+mod stepped;
 pub mod widths;
 pub mod worker;

@@ -1,6 +1,6 @@
 //! Nodes of one cluster: processes of the built binary that share a pipeline on Kafka.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) struct Said {
     /// The tasks that it acquired, and did not lose or let go since.
     pub(crate) tasks: BTreeSet<String>,
+    /// The epoch that it found each task at, when it acquired it last.
+    pub(crate) epochs: BTreeMap<String, u64>,
     /// Rows that it restored for them.
     pub(crate) restored: u64,
     /// How often the group gave it tasks or took some.
@@ -25,8 +27,10 @@ pub(crate) struct Said {
     pub(crate) begun: usize,
     pub(crate) committed: usize,
     pub(crate) aborted: usize,
-    /// All of it, for messages.
-    lines: Vec<String>,
+    /// Whether it says no more, as its process has ended.
+    pub(crate) ended: bool,
+    /// All of it.
+    pub(crate) lines: Vec<String>,
 }
 
 impl Said {
@@ -51,7 +55,9 @@ impl Said {
             taken.trim_matches('"').split(',').for_each(|task| _ = self.tasks.remove(task));
         }
         if let Some(said) = line.split_once(" acquired ").map(|(_, said)| said) {
-            self.tasks.extend(field(said, "task=").map(str::to_owned));
+            let task = field(said, "task=").unwrap_or_default();
+            self.tasks.insert(task.to_owned());
+            self.epochs.extend(field(said, "epoch=").map(|epoch| (task.to_owned(), epoch.parse().unwrap())));
             self.restored += field(said, "restored=").and_then(|rows| rows.parse::<u64>().ok()).unwrap_or_default();
         }
         self.lines.push(line.to_owned());
@@ -81,6 +87,8 @@ impl Node {
                 heard.0.lock().unwrap_or_else(PoisonError::into_inner).hear(&line);
                 heard.1.notify_all();
             }
+            heard.0.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+            heard.1.notify_all();
         };
         Self { child, said, ear: Some(std::thread::spawn(hear)) }
     }

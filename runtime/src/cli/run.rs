@@ -1,6 +1,6 @@
 //! `wasmill run`: runs pipelines in the foreground.
 
-mod feed;
+pub(super) mod feed;
 mod output;
 
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ use crate::observe::{self, Server};
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::{self, Graph};
 use crate::plugin::{self, Placed};
+use crate::step::{self, Last};
 
 /// How often it is looked whether all is done.
 const LOOK: Duration = Duration::from_millis(20);
@@ -92,11 +93,32 @@ pub struct Args {
     /// First part of the names of all topics that belong to the pipelines
     #[arg(long, value_name = "NAME", default_value = pipeline::plan::DEFAULT_CLUSTER)]
     pub cluster: String,
+    /// How `wasmill verify` runs it
+    #[command(flatten)]
+    pub rehearsal: Rehearsal,
+}
+
+/// How `wasmill verify` has a pipeline run
+#[derive(Clone, Debug, clap::Args)]
+pub struct Rehearsal {
+    /// End the process at a step of the commit protocol
+    #[arg(long, hide = true, value_name = "STEP[:N]")]
+    pub end_at: Option<Last>,
+    /// End an epoch after so many records
+    #[arg(long, hide = true, value_name = "N")]
+    pub epoch_records: Option<u64>,
+    /// Put this before the names of the topics that the pipeline file names
+    #[arg(long, hide = true, value_name = "PREFIX", default_value = "")]
+    pub topic_prefix: String,
 }
 
 /// Runs the pipelines until they are done, or a signal comes.
 pub fn run(args: &Args, signals: &Signals) -> Result<()> {
-    let graphs = args.pipelines.iter().map(|path| load(path)).collect::<Result<Vec<_>>>()?;
+    let mut graphs = args.pipelines.iter().map(|path| load(path)).collect::<Result<Vec<_>>>()?;
+    graphs.iter_mut().for_each(|graph| graph.prefix_topics(&args.rehearsal.topic_prefix));
+    if let Some(last) = args.rehearsal.end_at {
+        step::end_at(last);
+    }
     check_names(&graphs)?;
     feed::check(&args.feed, &graphs)?;
     output::check(args.print.iter().map(String::as_str).chain(args.top.iter().map(Top::sink)), &graphs)?;
@@ -199,7 +221,8 @@ impl Session<'_> {
         let row_cache = usize::try_from(self.args.row_cache.bytes()).unwrap_or(usize::MAX);
         let files = self.data_dir.join(FILES);
         let leave = if self.args.stay { Leave::Stay } else { Leave::Now };
-        let settings = Settings { workers, until_end: self.args.until_end, row_cache, files, leave };
+        let epoch_records = self.args.rehearsal.epoch_records;
+        let settings = Settings { workers, until_end: self.args.until_end, row_cache, epoch_records, files, leave };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
         let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, &settings)?;
         let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();

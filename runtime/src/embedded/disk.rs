@@ -4,9 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -28,19 +28,21 @@ pub(super) struct Disk {
     pub(super) records: Keyspace,
     committed: AtomicU64,
     synced: AtomicU64,
+    /// Why the database takes no writes any more.
+    failed: OnceLock<String>,
 }
 
 impl Disk {
     /// Opens the database in a directory, which is made if there is none.
     pub(super) fn open(path: &Path) -> Result<Self, LogError> {
-        guarded(path, "open it", || {
+        guarded(path, "open it", &OnceLock::new(), || {
             let database =
                 Database::builder(path).cache_size(CACHE).max_journaling_size(JOURNAL).worker_threads(2).open()?;
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
             let meta = database.keyspace("meta", options)?;
             let records = database.keyspace("records", options)?;
-            let (committed, synced) = (AtomicU64::new(0), AtomicU64::new(0));
-            Ok(Self { path: path.to_path_buf(), database, meta, records, committed, synced })
+            let (committed, synced, failed) = (AtomicU64::new(0), AtomicU64::new(0), OnceLock::new());
+            Ok(Self { path: path.to_path_buf(), database, meta, records, committed, synced, failed })
         })
     }
 
@@ -65,7 +67,7 @@ impl Disk {
         doing: &'static str,
         read: impl FnOnce() -> fjall::Result<T>,
     ) -> Result<T, LogError> {
-        guarded(&self.path, doing, read)
+        guarded(&self.path, doing, &self.failed, read)
     }
 
     /// Says what was found not to be what was written.
@@ -122,13 +124,22 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-fn guarded<T>(path: &Path, doing: &'static str, run: impl FnOnce() -> fjall::Result<T>) -> Result<T, LogError> {
+/// `failed` is kept for those that come later: the database tells them only that something failed before.
+fn guarded<T>(
+    path: &Path,
+    doing: &'static str,
+    failed: &OnceLock<String>,
+    run: impl FnOnce() -> fjall::Result<T>,
+) -> Result<T, LogError> {
     let (reason, damaged) = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(fjall::Error::Poisoned)) => {
-            ("an earlier write to disk failed: stop the process and look after the disk".to_owned(), false)
+            let unknown = || format!("an earlier write to disk failed: if the disk is full, {MAKE_ROOM}");
+            (failed.get().cloned().unwrap_or_else(unknown), false)
         }
-        Ok(Err(fjall::Error::Io(error))) if is_full(error.kind()) => (format!("{error}; {MAKE_ROOM}"), false),
+        Ok(Err(fjall::Error::Io(error))) if is_full(error.kind()) => {
+            (failed.get_or_init(|| format!("{error}; {MAKE_ROOM}")).clone(), false)
+        }
         Ok(Err(fjall::Error::Io(error))) => (error.to_string(), is_damage(error.kind())),
         Ok(Err(error)) => (error.to_string(), true),
         Err(panic) => (crate::store::panic_message(&*panic), true),

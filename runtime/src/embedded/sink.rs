@@ -12,6 +12,7 @@ use super::commit::{Draft, Owner, Row};
 use super::layout;
 use super::log::{Log, lock};
 use super::tasks::LEASE;
+use crate::step::{self, Step};
 use crate::topology::Topology;
 use crate::{control, partitioner};
 
@@ -117,6 +118,7 @@ impl wasmill_core::port::Sink for Sink {
 
     fn commit(&mut self, sealed: &[Sealed]) -> Result<Vec<Written>, Fault> {
         let rows = sealed.iter().map(|sealed| self.row(sealed)).collect::<Result<Vec<_>, _>>()?;
+        [Step::Token, Step::Rows].into_iter().for_each(step::reached_in_epoch);
         let extents = self.log.inner.commit(&mut self.draft, &rows, Some(&self.owner))?;
         if self.fsync_each {
             self.log.sync()?;

@@ -1,10 +1,16 @@
 //! Asking a cluster about topics.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use wasmill_core::record::{Offset, Partition};
 
 use super::admin;
 use super::client::{ASK, Client, Error, Logs};
+
+/// How long somebody else's transaction in a topic is waited for before what is committed is read.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// A client that asks about topics.
 pub struct Lookup {
@@ -29,8 +35,19 @@ impl Lookup {
         end(&self.all, topic, partition)
     }
 
-    /// Whether a reader of committed records sees all there is in a partition.
-    pub fn is_settled(&self, topic: &str, partition: Partition) -> Result<bool, Error> {
+    /// Waits until a reader of committed records sees all there is in a topic, or somebody else's transaction takes too
+    /// long.
+    pub fn settle(&self, topic: &str) -> Result<(), Error> {
+        let deadline = Instant::now() + SETTLE;
+        for partition in (0..self.partitions(topic)?.unwrap_or_default()).map(Partition) {
+            while !self.is_settled(topic, partition)? && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_settled(&self, topic: &str, partition: Partition) -> Result<bool, Error> {
         Ok(end(&self.committed, topic, partition)? >= end(&self.all, topic, partition)?)
     }
 }

@@ -5,14 +5,14 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
 use wasmill_core::batch::{Batch, Message, encode_headers};
 use wasmill_core::record::{Offset, Partition, Timestamp};
 
 use super::admin::{self, Kind, NewTopic};
-use super::client::{ASK, Client, Error, setting};
+use super::client::{ASK, Client, Error, Logs, setting};
 use super::fault::is_hopeless;
 use super::native::consumer::{self, Consumer};
 use super::native::producer::{Outgoing, Producer};
@@ -147,13 +147,8 @@ impl Broker for Records {
         let lookup = self.client.lookup()?;
         let mut listed = Vec::new();
         for (topic, width) in topics {
-            let mut partitions = Vec::new();
-            for partition in 0..width as i32 {
-                let (start, end) = lookup
-                    .fetch_watermarks(&topic, partition, ASK)
-                    .map_err(|error| refused(&format!("ask for the offsets of {topic}/{partition}"), error))?;
-                partitions.push(Extent { start, end });
-            }
+            // Somebody may delete a topic in the meantime.
+            let Some(partitions) = extents(&lookup, &topic, width)? else { continue };
             let kind = if compacted.contains(&topic) { "changelog" } else { "records" };
             listed.push(Listed { topic, kind: kind.to_owned(), partitions });
         }
@@ -200,6 +195,24 @@ impl Broker for Records {
         }
         Ok(chunks)
     }
+}
+
+/// What the partitions of a topic hold; `None` if it is not there any more.
+fn extents(lookup: &BaseConsumer<Logs>, topic: &str, width: u32) -> Result<Option<Vec<Extent>>, BrokerError> {
+    let mut partitions = Vec::new();
+    for partition in 0..width as i32 {
+        match lookup.fetch_watermarks(topic, partition, ASK) {
+            Ok((start, end)) => partitions.push(Extent { start, end }),
+            Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => return Ok(None),
+            Err(error) => return Err(refused(&format!("ask for the offsets of {topic}/{partition}"), error)),
+        }
+    }
+    Ok(Some(partitions))
+}
+
+fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition)
 }
 
 /// Checks that each record alone fits into a batch of its topic.

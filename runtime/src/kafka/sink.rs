@@ -22,6 +22,7 @@ use super::group::Group;
 use super::native::member::Member;
 use super::native::producer::{Outgoing, Producer, Refused};
 use super::pipeline::Pipeline;
+use crate::step::{self, Step};
 use crate::{control, partitioner};
 
 /// How long librdkafka itself retries to send offsets, while a coordinator moves for example.
@@ -168,6 +169,7 @@ impl Sink {
                 return Err(self.refuse("write the rows", &refused));
             }
         }
+        step::reached_in_epoch(Step::Rows);
         while let Err(refused) = self.producer()?.commit(TRY) {
             if refused.fatal || refused.abort || !refused.retriable || Instant::now() >= deadline {
                 self.spent = true;
@@ -310,6 +312,7 @@ impl port::Sink for Sink {
                 return Err(Fault::Abort(format!("commit an epoch of task {task}: its lease is gone")));
             }
         }
+        step::reached_in_epoch(Step::Token);
         match self.guarantee() {
             Guarantee::ExactlyOnce => self.end(&offsets, &member)?,
             Guarantee::AtLeastOnce => self.group.commit(&offsets).map_err(|error| {

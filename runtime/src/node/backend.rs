@@ -27,13 +27,26 @@ pub enum TopicKind {
     Tasks,
 }
 
+/// A topic to make.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: TopicKind,
+    /// How many partitions.
+    pub partitions: u32,
+    /// How many copies, where that is not left to the log.
+    pub replication: Option<u16>,
+}
+
 /// A log that pipelines run on.
 pub trait Backend: Send + Sync {
     /// The partitions of a topic; `None` if there is no such topic.
     fn partitions(&self, topic: &str) -> Result<Option<u32>>;
 
-    /// Makes a topic.
-    fn create(&self, topic: &str, kind: TopicKind, partitions: u32, replication: Option<u16>) -> Result<()>;
+    /// Makes topics.
+    fn create(&self, topics: &[NewTopic]) -> Result<()>;
 
     /// Whether topics of users' that are missing are made.
     fn makes_topics(&self) -> bool;

@@ -10,7 +10,7 @@ use wasmill_core::record::{Offset, Partition};
 use wasmill_core::scope::Limits;
 use wasmill_core::worker::Ports;
 
-use super::backend::{Backend, Membership, Site, TopicKind};
+use super::backend::{Backend, Membership, NewTopic, Site, TopicKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::{Changelog, Kind, Log, Server, Sink, Source, Stops, Tasks};
@@ -147,9 +147,11 @@ impl Backend for Embedded {
         Ok(self.log.topics().iter().find(|there| *there.name == *topic).map(|there| there.partitions))
     }
 
-    fn create(&self, topic: &str, kind: TopicKind, partitions: u32, _: Option<u16>) -> Result<()> {
-        let kind = if kind == TopicKind::Changelog { Kind::Changelog } else { Kind::Records };
-        self.log.create_topic(topic, partitions, kind)?;
+    fn create(&self, topics: &[NewTopic]) -> Result<()> {
+        for NewTopic { name, kind, partitions, .. } in topics {
+            let kind = if *kind == TopicKind::Changelog { Kind::Changelog } else { Kind::Records };
+            self.log.create_topic(name, *partitions, kind)?;
+        }
         Ok(())
     }
 

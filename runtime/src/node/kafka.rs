@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
@@ -13,19 +13,16 @@ use wasmill_core::record::{Offset, Partition};
 use wasmill_core::scope::Limits;
 use wasmill_core::worker::Ports;
 
-use super::backend::{Backend, Membership, Site, TopicKind};
+use super::backend::{Backend, Membership, NewTopic, Site, TopicKind};
 use super::embedded::{LARGEST_RECORD, StoreBackend, StoreKind};
 use crate::broker::Broker;
 use crate::data_dir::DataDir;
 use crate::embedded::Stops;
 use crate::files;
-use crate::kafka::admin::{self, Described, NewTopic};
+use crate::kafka::admin::{self, Described};
 use crate::kafka::records::Records;
 use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
 use crate::topology::Topology;
-
-/// How long somebody else's transaction in a topic is waited for before what is committed is printed.
-const SETTLE: Duration = Duration::from_secs(10);
 
 /// Bytes that a batch, and the headers of a dead letter, add to a record.
 const OVERHEAD: usize = 8 << 10;
@@ -80,15 +77,18 @@ impl Backend for Kafka {
         Ok(self.lookup.partitions(topic)?)
     }
 
-    fn create(&self, topic: &str, kind: TopicKind, partitions: u32, replication: Option<u16>) -> Result<()> {
-        let kind = match kind {
-            TopicKind::Records => admin::Kind::Plain,
-            TopicKind::Repartition => admin::Kind::Repartition,
-            TopicKind::Changelog => admin::Kind::Changelog,
-            TopicKind::Tasks => admin::Kind::Tasks,
+    fn create(&self, topics: &[NewTopic]) -> Result<()> {
+        let topic = |topic: &NewTopic| {
+            let kind = match topic.kind {
+                TopicKind::Records => admin::Kind::Plain,
+                TopicKind::Repartition => admin::Kind::Repartition,
+                TopicKind::Changelog => admin::Kind::Changelog,
+                TopicKind::Tasks => admin::Kind::Tasks,
+            };
+            let replication = topic.replication.map(u32::from);
+            admin::NewTopic { replication, ..admin::NewTopic::new(&topic.name, topic.partitions, kind) }
         };
-        let topic = NewTopic { replication: replication.map(u32::from), ..NewTopic::new(topic, partitions, kind) };
-        admin::create(&self.client, &[topic])?;
+        admin::create(&self.client, &topics.iter().map(topic).collect::<Vec<_>>())?;
         Ok(())
     }
 
@@ -122,13 +122,7 @@ impl Backend for Kafka {
     }
 
     fn settle(&self, topic: &str) -> Result<()> {
-        let deadline = Instant::now() + SETTLE;
-        for partition in (0..self.lookup.partitions(topic)?.unwrap_or_default()).map(Partition) {
-            while !self.lookup.is_settled(topic, partition)? && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        Ok(())
+        Ok(self.lookup.settle(topic)?)
     }
 
     fn site(&self, cluster: &str, pipeline: &str, topology: &Arc<Topology>, stops: &Stops) -> Result<Arc<dyn Site>> {

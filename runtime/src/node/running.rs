@@ -195,6 +195,8 @@ pub struct Settings {
     pub until_end: bool,
     /// Bytes of committed rows that each worker keeps in memory.
     pub row_cache: usize,
+    /// Records after which an epoch ends, where that is not to be as ever.
+    pub epoch_records: Option<u64>,
     /// Where it is recorded how much of the files of sinks is written.
     pub files: PathBuf,
     /// Whether the tasks go to other nodes at the end.
@@ -284,7 +286,7 @@ impl Running {
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
             let meters: Vec<_> = workers.clone().map(|_| Arc::new(prepared.assembly.meter())).collect();
-            let site = running.spawn(&prepared, cluster, &stops, settings.row_cache, &meters)?;
+            let site = running.spawn(&prepared, cluster, &stops, settings, &meters)?;
             pipelines.push(Pipeline { prepared, site, stops, workers, meters });
         }
         running.pipelines = pipelines.into();
@@ -296,13 +298,15 @@ impl Running {
         prepared: &Prepared,
         cluster: &str,
         stops: &Stops,
-        row_cache: usize,
+        settings: &Settings,
         meters: &[Arc<Meter>],
     ) -> Result<Arc<dyn Site>> {
-        let bounds = Bounds { age: prepared.plan.commit_interval, ..Bounds::default() };
+        let bounds = Bounds::default();
+        let records = settings.epoch_records.unwrap_or(bounds.records);
+        let bounds = Bounds { age: prepared.plan.commit_interval, records, ..bounds };
         let (pipeline, topology) = (&prepared.plan.pipeline, &prepared.assembly.topology);
         let site = self.backend.site(cluster, pipeline, topology, stops)?;
-        let row_cache = RowCache { bytes: row_cache, ..RowCache::default() };
+        let row_cache = RowCache { bytes: settings.row_cache, ..RowCache::default() };
         let assembly = prepared.assembly.clone();
         let (pipeline, gate) = (pipeline.clone(), self.gate.clone());
         let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache };

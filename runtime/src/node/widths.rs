@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::backend::{Backend, TopicKind};
+use super::backend::{Backend, NewTopic, TopicKind};
 use crate::pipeline::count::Count;
 use crate::pipeline::plan::{InputKind, Plan, Purpose, Stage};
 use crate::pipeline::spec::Create;
@@ -21,6 +21,19 @@ pub struct Widths {
 
 /// The partitions of a user's topic; one that is missing is made where that is asked for. `None` if it is not there.
 pub fn ensure(backend: &dyn Backend, topic: &str, create: Option<&Create>) -> Result<Option<u32>> {
+    let mut missing = Vec::new();
+    let partitions = look_up(backend, topic, create, &mut missing)?;
+    backend.create(&missing)?;
+    Ok(partitions)
+}
+
+/// The same, but what is to be made is only noted.
+fn look_up(
+    backend: &dyn Backend,
+    topic: &str,
+    create: Option<&Create>,
+    missing: &mut Vec<NewTopic>,
+) -> Result<Option<u32>> {
     let there = backend.partitions(topic)?;
     if there.is_some() || create.is_none() && !backend.makes_topics() {
         return Ok(there);
@@ -28,7 +41,7 @@ pub fn ensure(backend: &dyn Backend, topic: &str, create: Option<&Create>) -> Re
     let asked = create.and_then(|create| create.partitions.map(Count::get));
     let partitions = asked.unwrap_or(DEFAULT_PARTITIONS);
     let replication = create.and_then(|create| create.replication.map(|count| count.get() as u16));
-    backend.create(topic, TopicKind::Records, partitions, replication)?;
+    missing.push(NewTopic { name: topic.to_owned(), kind: TopicKind::Records, partitions, replication });
     Ok(Some(partitions))
 }
 
@@ -36,6 +49,7 @@ impl Widths {
     /// Looks the user's topics up, and makes all that are missing and may be made.
     pub fn settle(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
         let mut widths = Self { topics: BTreeMap::new(), stages: vec![0; plan.stages.len()] };
+        let mut missing = Vec::new();
         for input in plan.stages.iter().flat_map(|stage| &stage.inputs) {
             if let InputKind::Source { create, file, .. } = &input.kind {
                 if file.is_some() {
@@ -43,19 +57,21 @@ impl Widths {
                     continue;
                 }
                 for topic in &input.topics {
-                    widths.user(backend, topic, create.as_ref(), "source", &input.name)?;
+                    widths.user(backend, topic, create.as_ref(), ("source", &input.name), &mut missing)?;
                 }
             }
         }
         widths.stages(plan)?;
         let widest = widths.topics.values().copied().max().unwrap_or(1);
         for sink in plan.sinks.iter().filter(|sink| sink.file.is_none()) {
-            widths.user(backend, &sink.topic, sink.create.as_ref(), "sink", &sink.name)?;
+            widths.user(backend, &sink.topic, sink.create.as_ref(), ("sink", &sink.name), &mut missing)?;
         }
         if backend.partitions(&plan.dead_letters)?.is_none() {
-            backend.create(&plan.dead_letters, TopicKind::Records, widest, None)?;
+            let name = plan.dead_letters.clone();
+            missing.push(NewTopic { name, kind: TopicKind::Records, partitions: widest, replication: None });
         }
-        widths.own(plan, backend)?;
+        widths.own(plan, backend, &mut missing)?;
+        backend.create(&missing)?;
         Ok(widths)
     }
 
@@ -74,10 +90,14 @@ impl Widths {
         backend: &dyn Backend,
         topic: &str,
         create: Option<&Create>,
-        what: &str,
-        name: &str,
+        (what, name): (&str, &str),
+        missing: &mut Vec<NewTopic>,
     ) -> Result<()> {
-        let Some(partitions) = ensure(backend, topic, create)? else {
+        // One topic may be the one of two sinks.
+        if self.topics.contains_key(topic) {
+            return Ok(());
+        }
+        let Some(partitions) = look_up(backend, topic, create, missing)? else {
             bail!(
                 "topic {topic} of {what} {name} does not exist: make it, or say \
                  `create: {{partitions: {DEFAULT_PARTITIONS}}}` in the {what}"
@@ -145,8 +165,8 @@ impl Widths {
         Ok(widest)
     }
 
-    /// Makes the topics that belong to the pipeline. One that is there must be as wide as it is now.
-    fn own(&mut self, plan: &Plan, backend: &dyn Backend) -> Result<()> {
+    /// The topics that belong to the pipeline. One that is there must be as wide as it is now.
+    fn own(&mut self, plan: &Plan, backend: &dyn Backend, missing: &mut Vec<NewTopic>) -> Result<()> {
         let stage = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
         for topic in &plan.topics {
             let (kind, partitions) = match &topic.purpose {
@@ -157,9 +177,10 @@ impl Widths {
                 Purpose::File { .. } => (TopicKind::Repartition, 1),
                 Purpose::Tasks { stage: name } => (TopicKind::Tasks, stage(name).map_or(1, |index| self.stage(index))),
             };
+            let partitions = partitions.max(1);
             match backend.partitions(&topic.name)? {
-                None => backend.create(&topic.name, kind, partitions.max(1), None)?,
-                Some(there) if there != partitions.max(1) => bail!(
+                None => missing.push(NewTopic { name: topic.name.clone(), kind, partitions, replication: None }),
+                Some(there) if there != partitions => bail!(
                     "topic {} has {there} partitions, but pipeline {} needs {partitions} now: its sources were made \
                      wider or narrower since it first ran; start over with --fresh, or under another name",
                     topic.name,
@@ -167,7 +188,7 @@ impl Widths {
                 ),
                 Some(_) => {}
             }
-            self.topics.insert(topic.name.clone(), partitions.max(1));
+            self.topics.insert(topic.name.clone(), partitions);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use wasmill_core::worker::{self, Ports};
 use super::alone::{Gate, Gated};
 use super::assembly::Assembly;
 use super::backend::Site;
-use super::metered;
+use super::{metered, stepped};
 use crate::metrics::meter::Meter;
 use crate::store::panic_message;
 use publisher::Publisher;
@@ -197,7 +197,7 @@ fn run(
     meter: &Arc<Meter>,
     tell: impl Fn(&mut dyn FnMut(&mut Status)),
 ) -> Result<()> {
-    let ports = metered::ports(job.site.ports(worker)?, meter);
+    let ports = metered::ports(stepped::ports(job.site.ports(worker)?), meter);
     let ports = Ports { tasks: Box::new(Gated::new(ports.tasks, job.gate.clone())), ..ports };
     let stages = job.assembly.stages.clone();
     let operators = metered::operators(job.assembly.operators(meter)?, meter);

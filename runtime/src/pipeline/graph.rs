@@ -79,6 +79,15 @@ impl Graph {
         &self.dead_letters
     }
 
+    /// Puts something before the names of all topics that the file names.
+    pub fn prefix_topics(&mut self, prefix: &str) {
+        let sources = self.sources.iter_mut().filter(|source| source.file.is_none());
+        let sources = sources.flat_map(|source| &mut source.topics);
+        let sinks = self.sinks.iter_mut().filter(|sink| sink.file.is_none()).map(|sink| &mut sink.topic);
+        let topics = sources.chain(sinks).chain([&mut self.dead_letters]);
+        topics.for_each(|topic| topic.insert_str(0, prefix));
+    }
+
     /// What works but is hardly meant.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

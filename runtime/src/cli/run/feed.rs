@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use wasmill_core::batch::Batch;
 
 use crate::lines::{Format, Lines};
 use crate::node::backend::Backend;
@@ -19,6 +20,18 @@ use crate::pipeline::graph::Source;
 pub struct Feed {
     source: String,
     file: PathBuf,
+}
+
+impl Feed {
+    /// The source.
+    pub(in crate::cli) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The file.
+    pub(in crate::cli) fn file(&self) -> &Path {
+        &self.file
+    }
 }
 
 impl FromStr for Feed {
@@ -44,7 +57,7 @@ fn find<'g>(feed: &Feed, graphs: &'g [Graph]) -> Result<&'g Source> {
 }
 
 /// Fails where a feed cannot be written, before anything is done.
-pub(super) fn check(feeds: &[Feed], graphs: &[Graph]) -> Result<()> {
+pub(in crate::cli) fn check(feeds: &[Feed], graphs: &[Graph]) -> Result<()> {
     for feed in feeds {
         if let Some(file) = &find(feed, graphs)?.file {
             bail!("--feed {}: the source reads a file, {}: append to that", feed.source, file.path.display());
@@ -82,10 +95,15 @@ pub(super) fn feed(backend: &dyn Backend, feeds: &[Feed], graphs: &[Graph]) -> R
     Ok(records)
 }
 
-fn write(backend: &dyn Backend, source: &Source, file: &Path) -> Result<u64> {
+/// The records of a file.
+pub(in crate::cli) fn read(file: &Path) -> Result<Batch> {
     let from: Box<dyn Read> = if file == Path::new("-") { Box::new(io::stdin()) } else { Box::new(open(file)?) };
     let lines = Lines { format: Format::of(file), key_separator: None };
-    let records = lines.read(BufReader::new(from), now()).with_context(|| format!("{}", file.display()))?;
+    lines.read(BufReader::new(from), now()).with_context(|| format!("{}", file.display()))
+}
+
+fn write(backend: &dyn Backend, source: &Source, file: &Path) -> Result<u64> {
+    let records = read(file)?;
     let topic = source.topics.first().context("the source has no topic")?;
     // One that is neither there nor to be made is told by what appends to it.
     widths::ensure(backend, topic, source.create.as_ref())?;
