@@ -14,7 +14,7 @@ const LINES: usize = 3_000;
 const IDLE: Duration = Duration::from_millis(300);
 
 /// Steps at which the open epoch was not committed.
-const UNDONE: [&str; 9] = ["claim", "restore", "begin", "process", "seal", "changelog", "flush", "token", "rows"];
+const UNDONE: [&str; 9] = ["claim", "begin", "process", "seal", "changelog", "flush", "token", "rows", "restore"];
 /// The one at which it may have been.
 const EITHER: &str = "commit";
 /// Those at which it was.
