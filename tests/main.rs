@@ -30,6 +30,7 @@ mod leaking_guests_are_replaced;
 mod monstrous_records_harm_nobody;
 mod new_projects_work;
 mod nodes_share_a_pipeline;
+mod offsets_are_shown_and_reset;
 mod operators_in_other_languages;
 mod pipelines_are_verified;
 mod records_that_kill_the_process_are_found;

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod consume;
 pub mod new;
+pub mod offsets;
 pub mod produce;
 pub mod run;
 pub mod signals;

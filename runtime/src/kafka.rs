@@ -16,7 +16,7 @@ mod native;
 mod pipeline;
 mod properties;
 pub mod records;
-mod rows;
+pub mod rows;
 mod sink;
 mod source;
 

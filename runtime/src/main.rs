@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
 use wasmill::cli::signals::Signals;
-use wasmill::cli::{check, consume, new, produce, run, test, topics, verify};
+use wasmill::cli::{check, consume, new, offsets, produce, run, test, topics, verify};
 use wasmill::node::assembly::Unsupported;
 use wasmill::node::worker::now;
 use wasmill::pipeline;
@@ -42,6 +42,7 @@ enum Command {
     Topics(topics::Args),
     Produce(produce::Args),
     Consume(consume::Args),
+    Offsets(offsets::Args),
     Verify(verify::Args),
 }
 
@@ -75,6 +76,7 @@ fn execute(command: Command) -> Result<()> {
             let mut log = args.log.existing_or_new()?;
             produce::run(log.as_mut(), &args, BufReader::new(io::stdin()), now(), &mut io::stderr())
         }
+        Command::Offsets(args) => offsets::run(&args, &mut io::stdout()),
         Command::Verify(args) => verify::run(&args, &Signals::listen()?, &mut io::stdout()),
         Command::Consume(args) => {
             let signals = Signals::listen()?;

@@ -111,6 +111,23 @@ impl State {
         self.bounds = [UNKNOWN; 3];
     }
 
+    /// Deletes all rows, with the open epoch.
+    pub(crate) fn delete_all(&mut self) -> Result<(), StoreError> {
+        let mut from = vec![Kind::Value as u8];
+        loop {
+            let mut rows: Vec<Vec<u8>> = Vec::new();
+            self.rows.scan(&from, &mut |row, _| {
+                rows.push(row.to_vec());
+                rows.len() < DELETED
+            })?;
+            let Some(last) = rows.last() else { break };
+            from.clone_from(last);
+            rows.iter().for_each(|row| self.rows.put(row, None, Access::Scanned));
+        }
+        self.bounds = [UNKNOWN; 3];
+        Ok(())
+    }
+
     /// What the open epoch wrote is committed. `last` goes to the store with it.
     pub fn apply(&mut self, last: Vec<Write>, now: Timestamp) {
         self.rows.apply(last, now);

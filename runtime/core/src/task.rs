@@ -8,6 +8,7 @@ mod cut;
 mod letter;
 pub mod memory;
 mod replace;
+mod reset;
 pub mod row;
 mod trial;
 pub mod turn;

@@ -10,6 +10,7 @@ mod distrust;
 mod epoch;
 mod event;
 pub mod reload;
+pub mod reset;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

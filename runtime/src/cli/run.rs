@@ -25,7 +25,7 @@ use crate::node::backend::Backend;
 use crate::node::embedded::{Embedded, StoreKind};
 use crate::node::kafka::Kafka;
 use crate::node::plugins::Plugins;
-use crate::node::running::{OperatorTotals, Prepared, Running, Settings, Totals};
+use crate::node::running::{OperatorTotals, Prepared, Reading, Running, Settings, Totals};
 use crate::observe::{self, Server};
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::{self, Graph};
@@ -222,7 +222,8 @@ impl Session<'_> {
         let files = self.data_dir.join(FILES);
         let leave = if self.args.stay { Leave::Stay } else { Leave::Now };
         let epoch_records = self.args.rehearsal.epoch_records;
-        let settings = Settings { workers, until_end: self.args.until_end, row_cache, epoch_records, files, leave };
+        let reading = if self.args.until_end { Reading::UntilEnd } else { Reading::All };
+        let settings = Settings { workers, reading, row_cache, epoch_records, files, leave };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
         let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, &settings)?;
         let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();

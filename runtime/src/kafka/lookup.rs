@@ -35,6 +35,21 @@ impl Lookup {
         end(&self.all, topic, partition)
     }
 
+    /// The first offset that is kept of a partition.
+    pub fn start(&self, topic: &str, partition: Partition) -> Result<Offset, Error> {
+        let asked = self.all.fetch_watermarks(topic, partition.0 as i32, ASK);
+        let failed = |error| Error::failed(format!("find the start of {topic} partition {partition}"), error);
+        asked.map(|(start, _)| Offset(start)).map_err(failed)
+    }
+
+    /// The members of a group, by where they are.
+    pub fn members(&self, group: &str) -> Result<Vec<String>, Error> {
+        let asked = self.all.fetch_group_list(Some(group), ASK);
+        let groups = asked.map_err(|error| Error::failed(format!("ask for the members of group {group}"), error))?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| format!("the node at {}", member.client_host().trim_start_matches('/'))).collect())
+    }
+
     /// Waits until a reader of committed records sees all there is in a topic, or somebody else's transaction takes too
     /// long.
     pub fn settle(&self, topic: &str) -> Result<(), Error> {

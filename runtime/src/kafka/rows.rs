@@ -1,5 +1,6 @@
 //! The committed rows of tasks: offsets of the tasks topics' partitions, with metadata.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +14,12 @@ use wasmill_core::port::{self, Fault, Lease};
 use wasmill_core::record::{Epoch, TaskId};
 use wasmill_core::task::row::TaskRow;
 
-use super::client::{Error, Logs, setting};
+use super::client::{ASK, Client, Error, Logs, setting};
 use super::fault::{asked, describe, is_passing};
 use super::group::Group;
 use super::native::producer::Producer;
 use super::pipeline::Pipeline;
+use crate::topology::Topology;
 
 /// How long one try takes at most. A row with an open transaction does not come before that is decided.
 const TRY: Duration = Duration::from_secs(2);
@@ -81,6 +83,32 @@ impl Rows {
             }
         }
     }
+}
+
+/// The rows of tasks as they were committed last, without those that are not decided yet.
+pub fn latest(
+    client: &Client,
+    group: &str,
+    topology: &Topology,
+    tasks: &[TaskId],
+) -> Result<BTreeMap<TaskId, TaskRow>, Fault> {
+    let doing = format!("read the rows of group {group}");
+    let consumer = client.rows(group, "read_uncommitted")?;
+    let mut list = TopicPartitionList::with_capacity(tasks.len());
+    for &task in tasks {
+        list.add_partition(topology.rows(task).unwrap_or_default(), task.partition.0 as i32);
+    }
+    let list = consumer.committed_offsets(list, ASK).map_err(|error| asked(&doing, &error))?;
+    let mut rows = BTreeMap::new();
+    for &task in tasks {
+        let topic = topology.rows(task).unwrap_or_default();
+        let Some(element) = list.find_partition(topic, task.partition.0 as i32) else { continue };
+        element.error().map_err(|error| asked(&doing, &error))?;
+        if let Offset::Offset(epoch) = element.offset() {
+            rows.insert(task, decode(&doing, Epoch(epoch as u64), element.metadata())?);
+        }
+    }
+    Ok(rows)
 }
 
 /// Who may have a transaction open for the worker's tasks: nobody where there are none.

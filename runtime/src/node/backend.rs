@@ -1,12 +1,14 @@
 //! The log that pipelines run on: the embedded one, or Kafka.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
 use wasmill_core::commit::Guarantee;
-use wasmill_core::record::{Offset, Partition};
+use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Limits;
+use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
 
 use crate::broker::Broker;
@@ -57,6 +59,15 @@ pub trait Backend: Send + Sync {
 
     /// Deletes topics that belong to a pipeline, and forgets its group.
     fn forget(&self, group: &str, topics: &[&str]) -> Result<()>;
+
+    /// The first offset that is kept.
+    fn start(&self, topic: &str, partition: Partition) -> Result<Offset>;
+
+    /// The committed rows of tasks, by the tasks that have one.
+    fn rows(&self, group: &str, topology: &Arc<Topology>, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRow>>;
+
+    /// The nodes that run a pipeline now, or hold its tasks.
+    fn members(&self, group: &str) -> Result<Vec<String>>;
 
     /// The offset behind the last record there is now.
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset>;

@@ -1,13 +1,15 @@
 //! Pipelines on the log in this process.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tracing::warn;
 use uuid::Uuid;
 use wasmill_core::port;
-use wasmill_core::record::{Offset, Partition};
+use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Limits;
+use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
 
 use super::backend::{Backend, Membership, NewTopic, Site, TopicKind};
@@ -166,6 +168,21 @@ impl Backend for Embedded {
     fn forget(&self, _: &str, _: &[&str]) -> Result<()> {
         // The data directory was emptied, and all of it was in there.
         Ok(())
+    }
+
+    fn start(&self, topic: &str, partition: Partition) -> Result<Offset> {
+        Ok(self.log.start(&self.log.topic(topic)?, partition)?)
+    }
+
+    fn rows(&self, _: &str, topology: &Arc<Topology>, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRow>> {
+        let mut rows = Tasks::new(self.log.clone(), topology.clone(), "");
+        let row = |&task: &TaskId| port::Tasks::row(&mut rows, task).map(|row| row.map(|row| (task, row))).transpose();
+        Ok(tasks.iter().filter_map(row).collect::<Result<_, _>>().map_err(|fault| anyhow!("{fault}"))?)
+    }
+
+    fn members(&self, _: &str) -> Result<Vec<String>> {
+        // Whoever has the data directory is alone.
+        Ok(Vec::new())
     }
 
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {

@@ -1,16 +1,18 @@
 //! Pipelines on Kafka.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use uuid::Uuid;
 use wasmill_core::commit::Guarantee;
-use wasmill_core::record::{Offset, Partition};
+use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Limits;
+use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
 
 use super::backend::{Backend, Membership, NewTopic, Site, TopicKind};
@@ -21,6 +23,7 @@ use crate::embedded::Stops;
 use crate::files;
 use crate::kafka::admin::{self, Described};
 use crate::kafka::records::Records;
+use crate::kafka::rows;
 use crate::kafka::{Client, Event, Group, Identity, Leave, Lookup, Pipeline};
 use crate::topology::Topology;
 
@@ -110,6 +113,18 @@ impl Backend for Kafka {
 
     fn forget(&self, group: &str, topics: &[&str]) -> Result<()> {
         Ok(admin::forget(&self.client, group, topics)?)
+    }
+
+    fn start(&self, topic: &str, partition: Partition) -> Result<Offset> {
+        Ok(self.lookup.start(topic, partition)?)
+    }
+
+    fn rows(&self, group: &str, topology: &Arc<Topology>, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRow>> {
+        rows::latest(&self.client, group, topology, tasks).map_err(|fault| anyhow!("{fault}"))
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<String>> {
+        Ok(self.lookup.members(group)?)
     }
 
     fn end(&self, topic: &str, partition: Partition) -> Result<Offset> {

@@ -1,6 +1,7 @@
 //! Pipelines that run: their workers, and whether they are done.
 
 mod observed;
+pub mod offsets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,22 @@ impl Prepared {
             backend.forget(&plan.group, &own)?;
         }
         let widths = Widths::settle(&plan, backend)?;
+        Self::assemble(plan, widths, placed, backend)
+    }
+
+    /// Plans a pipeline that has run before, and makes nothing.
+    pub fn existing(
+        graph: &Graph,
+        placed: &BTreeMap<String, Placed>,
+        cluster: &str,
+        backend: &dyn Backend,
+    ) -> Result<Self> {
+        let plan = Plan::new(graph, &declarations(graph, placed), cluster)?;
+        let widths = Widths::existing(&plan, backend)?;
+        Self::assemble(plan, widths, placed, backend)
+    }
+
+    fn assemble(plan: Plan, widths: Widths, placed: &BTreeMap<String, Placed>, backend: &dyn Backend) -> Result<Self> {
         let limits = backend.limits(&written(&plan))?;
         let assembly = Arc::new(Assembly::new(&plan, &widths, placed, limits)?);
         Ok(Self { plan, widths, assembly })
@@ -191,8 +208,8 @@ fn written(plan: &Plan) -> Vec<&str> {
 pub struct Settings {
     /// Workers of each pipeline.
     pub workers: usize,
-    /// Whether to read only what is there now.
-    pub until_end: bool,
+    /// What to read.
+    pub reading: Reading,
     /// Bytes of committed rows that each worker keeps in memory.
     pub row_cache: usize,
     /// Records after which an epoch ends, where that is not to be as ever.
@@ -201,6 +218,17 @@ pub struct Settings {
     pub files: PathBuf,
     /// Whether the tasks go to other nodes at the end.
     pub leave: Leave,
+}
+
+/// What pipelines read of their inputs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reading {
+    /// What is there and what comes.
+    All,
+    /// What is there now, and what comes of it.
+    UntilEnd,
+    /// Nothing: the tasks are only acquired.
+    Nothing,
 }
 
 /// Pipelines that run.
@@ -281,8 +309,10 @@ impl Running {
         let mut running = Self { backend, pipelines, workers, writers, board, gate, leave };
         let mut pipelines = Vec::new();
         for prepared in prepared {
-            let stops =
-                if settings.until_end { prepared.stops(running.backend.as_ref(), &written)? } else { Stops::new() };
+            let stops = match settings.reading {
+                Reading::UntilEnd => prepared.stops(running.backend.as_ref(), &written)?,
+                Reading::All | Reading::Nothing => Stops::new(),
+            };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
             let meters: Vec<_> = workers.clone().map(|_| Arc::new(prepared.assembly.meter())).collect();
@@ -309,7 +339,8 @@ impl Running {
         let row_cache = RowCache { bytes: settings.row_cache, ..RowCache::default() };
         let assembly = prepared.assembly.clone();
         let (pipeline, gate) = (pipeline.clone(), self.gate.clone());
-        let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache };
+        let idle = settings.reading == Reading::Nothing;
+        let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache, idle };
         let (job, first) = (Arc::new(job), self.workers.len());
         for (worker, meter) in meters.iter().enumerate() {
             self.workers.push(spawn(job.clone(), worker, first + worker, self.board.clone(), meter.clone())?);

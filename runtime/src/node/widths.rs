@@ -46,8 +46,25 @@ fn look_up(
 }
 
 impl Widths {
-    /// Looks the user's topics up, and makes all that are missing and may be made.
+    /// Looks the topics up, and makes all that are missing and may be made.
     pub fn settle(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
+        let (widths, missing) = Self::look(plan, backend)?;
+        backend.create(&missing)?;
+        Ok(widths)
+    }
+
+    /// Looks the topics up, all of which must be there.
+    pub fn existing(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
+        let (widths, missing) = Self::look(plan, backend)?;
+        match missing.first() {
+            None => Ok(widths),
+            Some(topic) => {
+                bail!("pipeline {} has not run on this log: there is no topic {}", plan.pipeline, topic.name)
+            }
+        }
+    }
+
+    fn look(plan: &Plan, backend: &dyn Backend) -> Result<(Self, Vec<NewTopic>)> {
         let mut widths = Self { topics: BTreeMap::new(), stages: vec![0; plan.stages.len()] };
         let mut missing = Vec::new();
         for input in plan.stages.iter().flat_map(|stage| &stage.inputs) {
@@ -71,8 +88,7 @@ impl Widths {
             missing.push(NewTopic { name, kind: TopicKind::Records, partitions: widest, replication: None });
         }
         widths.own(plan, backend, &mut missing)?;
-        backend.create(&missing)?;
-        Ok(widths)
+        Ok((widths, missing))
     }
 
     /// The partitions of a topic.

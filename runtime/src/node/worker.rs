@@ -22,6 +22,7 @@ use wasmill_core::worker::{self, Ports};
 use super::alone::{Gate, Gated};
 use super::assembly::Assembly;
 use super::backend::Site;
+use super::running::offsets::Reset;
 use super::{metered, stepped};
 use crate::metrics::meter::Meter;
 use crate::store::panic_message;
@@ -37,6 +38,8 @@ pub enum Command {
     Acquire(Vec<TaskId>),
     /// Let go of tasks, and answer.
     Release(Vec<TaskId>, Sender<()>),
+    /// Move tasks, and answer.
+    Reset(Reset),
     /// Commit, and end.
     Stop,
 }
@@ -147,6 +150,8 @@ pub struct Job {
     pub bounds: Bounds,
     /// How much of what is committed stays in memory.
     pub row_cache: RowCache,
+    /// Whether nothing is processed: the worker does only what it is told.
+    pub idle: bool,
 }
 
 /// Starts a worker without tasks.
@@ -209,25 +214,48 @@ fn run(
         debug!(pipeline = job.pipeline, worker, %fault, "prepare");
     }
     let mut publisher = Publisher::new(job, worker, meter, tell);
-    work(&mut running, inbox, &mut |running| publisher.publish(running))
+    work(&mut running, job.idle, inbox, &mut |running| publisher.publish(running))
         .map_err(|fault| anyhow::anyhow!("pipeline {} stopped: {fault}", job.pipeline))
+}
+
+/// How often a reset is tried.
+const RESETS: u32 = 5;
+
+/// Moves tasks. A reset that was lost is made again; where it was not, it makes no difference.
+fn move_tasks(running: &mut worker::Worker, reset: &Reset, clocks: &Clocks) -> Result<(), Fault> {
+    let mut left = RESETS;
+    let answer = loop {
+        left -= 1;
+        match running.reset(&reset.moves, reset.forget, clocks.read()) {
+            Ok(()) => break Ok(()),
+            Err(fault @ Fault::Fatal(_)) => return Err(fault),
+            Err(fault) if left == 0 => break Err(fault.to_string()),
+            Err(_) => {}
+        }
+    };
+    // Who asked may have given up waiting.
+    let _ = reset.done.send(answer);
+    Ok(())
 }
 
 /// Does what it is told, and in between its work, until it is to stop.
 fn work(
     running: &mut worker::Worker,
+    idle: bool,
     inbox: &Receiver<Command>,
     publish: &mut dyn FnMut(&mut worker::Worker),
 ) -> Result<(), Fault> {
     let clocks = Clocks { since: Instant::now() };
     loop {
-        match inbox.try_recv() {
+        let told = if idle { inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { inbox.try_recv() };
+        match told {
             Ok(Command::Acquire(tasks)) => running.acquire(&tasks, clocks.read())?,
             Ok(Command::Release(tasks, done)) => {
                 running.release(&tasks, clocks.read())?;
                 // Who asked may have given up waiting.
                 let _ = done.send(());
             }
+            Ok(Command::Reset(reset)) => move_tasks(running, &reset, &clocks)?,
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 running.seal(clocks.read())?;
                 publish(running);

@@ -1,0 +1,147 @@
+//! Where the tasks of a stopped pipeline stand, and how they are moved.
+
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use wasmill_core::port::{Mark, Position};
+use wasmill_core::record::{Epoch, Offset, Partition, TaskId};
+use wasmill_core::worker::reset::Moves;
+
+use super::{Prepared, Running};
+use crate::files;
+use crate::node::backend::Backend;
+use crate::node::worker::Command;
+
+/// How long it may take until this process has all tasks, rows read included, and until they are moved.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Where a task stands in one of its inputs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Standing {
+    /// The task.
+    pub task: TaskId,
+    /// Index of the input in the task's stage.
+    pub input: u32,
+    /// The source, or the operator whose repartition topic it is.
+    pub name: String,
+    /// Whether it is a source.
+    pub source: bool,
+    /// The topic, or the file.
+    pub topic: String,
+    /// The last committed epoch; `None`: the task never ran.
+    pub epoch: Option<Epoch>,
+    /// The next record; `None`: nothing is committed.
+    pub next: Option<Offset>,
+    /// The first that is kept.
+    pub start: Offset,
+    /// The end.
+    pub end: Offset,
+    /// Whether the worker that had it last did not let it go.
+    pub owned: bool,
+}
+
+/// A reset as its tasks' worker is told of it.
+#[derive(Debug)]
+pub struct Reset {
+    /// Where inputs go on.
+    pub moves: Moves,
+    /// Whether the tasks forget all that they remember.
+    pub forget: bool,
+    /// Takes what came of it.
+    pub done: Sender<Result<(), String>>,
+}
+
+impl Prepared {
+    /// Where each task stands in each of its inputs, as the log has it now.
+    pub fn standings(&self, backend: &dyn Backend) -> Result<Vec<Standing>> {
+        let rows = backend.rows(&self.plan.group, &self.assembly.topology, &self.assembly.tasks)?;
+        let mut standings = Vec::new();
+        for (task, input, topic) in self.inputs() {
+            let row = rows.get(&task);
+            let (start, end) = match self.file(task, input) {
+                Some(file) => (Offset(0), files::size(&file.path)?),
+                None => (backend.start(topic, task.partition)?, backend.end(topic, task.partition)?),
+            };
+            let (name, source) = self.name(task, input);
+            standings.push(Standing {
+                task,
+                input,
+                name,
+                source,
+                topic: topic.to_owned(),
+                epoch: row.map(|row| row.epoch),
+                next: row.and_then(|row| row.next.get(input as usize).copied()),
+                start,
+                end,
+                owned: row.is_some_and(|row| !row.owner.is_empty()),
+            });
+        }
+        standings.sort_by(|a, b| (!a.source, &a.name, &a.topic, a.task).cmp(&(!b.source, &b.name, &b.topic, b.task)));
+        Ok(standings)
+    }
+
+    /// What the pipeline file calls an input, and whether that is a source.
+    fn name(&self, task: TaskId, input: u32) -> (String, bool) {
+        let stage = self.plan.stages.get(usize::from(task.stage));
+        let inputs = stage.into_iter().flat_map(|stage| &stage.inputs);
+        let mut topics = inputs.flat_map(|input| input.topics.iter().map(move |_| input.name.clone()));
+        (topics.nth(input as usize).unwrap_or_default(), !self.is_own(task, input))
+    }
+
+    /// The operators that remember something.
+    pub fn stateful(&self) -> Vec<&str> {
+        let nodes = self.assembly.stages.iter().flat_map(|stage| &stage.nodes);
+        nodes.filter(|node| node.changelog.is_some()).map(|node| node.operator.as_str()).collect()
+    }
+
+    /// The group of its nodes.
+    pub fn group(&self) -> &str {
+        &self.plan.group
+    }
+}
+
+impl Running {
+    /// Moves the tasks of the only pipeline, which has one worker, once it has all of them. The inputs that are moved are
+    /// read from their beginning, as far as files go.
+    pub fn reset(&self, standings: &[(Standing, Offset)], forget: bool) -> Result<()> {
+        let pipeline = self.pipelines.first().context("no pipeline runs")?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.check()?;
+            let statuses = self.board.read();
+            let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
+            if own.iter().map(|status| status.tasks).sum::<usize>() == pipeline.prepared.assembly.tasks.len() {
+                break;
+            }
+            if Instant::now() > deadline {
+                bail!("not all tasks came to this process within {PATIENCE:?}: does another node run the pipeline?");
+            }
+            self.wait(Duration::from_millis(20));
+        }
+        let mut moves: Moves = pipeline.prepared.assembly.tasks.iter().map(|&task| (task, Vec::new())).collect();
+        for (Standing { task, input, .. }, next) in standings {
+            let position = Position { input: *input, next: *next, mark: Mark::NONE };
+            moves.entry(*task).or_default().push(position);
+        }
+        if !forget {
+            moves.retain(|_, positions| !positions.is_empty());
+        }
+        let worker = self.workers.first().context("the pipeline has no worker")?;
+        let (done, answer) = mpsc::channel();
+        worker.tell(Command::Reset(Reset { moves, forget, done }));
+        match answer.recv_timeout(PATIENCE) {
+            Ok(answer) => answer.map_err(|reason| anyhow!(reason)),
+            Err(_) => {
+                self.check()?;
+                bail!("the log did not answer within {PATIENCE:?}: look at the offsets before you try again")
+            }
+        }
+    }
+}
+
+/// The partition of a task, for messages.
+pub fn place(standing: &Standing) -> String {
+    let Partition(partition) = standing.task.partition;
+    format!("{}/{partition}", standing.topic)
+}
