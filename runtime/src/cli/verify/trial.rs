@@ -86,7 +86,7 @@ impl fmt::Display for Died {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [before @ .., last] = self.0.as_slice() else { return Ok(()) };
         write!(f, "killed the {}", ordinal(last.time))?;
-        before.iter().try_for_each(|before| write!(f, " behind a kill the {} at {}", ordinal(before.time), before.step))
+        before.iter().try_for_each(|before| write!(f, ", and at {} before", before.step))
     }
 }
 
