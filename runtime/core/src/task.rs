@@ -9,7 +9,7 @@ mod letter;
 pub mod memory;
 mod replace;
 pub mod row;
-mod trial;
+pub(crate) mod trial;
 pub mod turn;
 
 use std::collections::VecDeque;

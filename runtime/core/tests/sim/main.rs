@@ -19,5 +19,6 @@ mod pipeline;
 mod ports;
 mod random;
 mod reload;
+mod restore;
 mod versions;
 mod world;
