@@ -91,7 +91,10 @@ fn epochs(out: &mut Exposition, seen: &Seen) {
     out.add(&names::EPOCHS_ABORTED, labels, Value::Count(aborted));
     out.add(&names::COMMIT_DURATION, labels, Value::Buckets(seen.commits.clone()));
     out.add(&names::RESTORED_ROWS, labels, Value::Count(seen.restored));
-    out.add(&names::RESTORE_REMAINING, labels, Value::Count(seen.to_restore));
+    for (operator, partition, left) in &seen.to_restore {
+        let labels = [&seen.pipeline, operator.as_str(), &partition.0.to_string()];
+        out.add(&names::RESTORE_REMAINING, labels, Value::Count(*left));
+    }
     for (worker, busy) in seen.busy.iter().enumerate() {
         out.add(&names::WORKER_BUSY, [&seen.pipeline, &worker.to_string()], Value::Amount(*busy));
     }

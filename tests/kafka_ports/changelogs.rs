@@ -1,8 +1,22 @@
-use wasmill_core::port::{Changelog, Fault, Sink};
+use std::ops::ControlFlow::{Break, Continue};
+use std::ops::Range;
+use std::time::Duration;
+
+use wasmill::kafka::Changelogs;
+use wasmill_core::port::{Changelog, Fault, Sink, Visit};
 use wasmill_core::record::{Offset, Partition};
 
 use super::world::{CHANGELOG, World, sealed};
 use crate::support::kafka::Broker;
+
+/// Reads on until the end is reached.
+fn to_end(changelogs: &mut Changelogs, offsets: Range<Offset>, visit: &mut Visit<'_>) -> Result<Offset, Fault> {
+    let (mut next, wait) = (offsets.start, Duration::from_millis(100));
+    while next < offsets.end {
+        next = changelogs.read(CHANGELOG, Partition(0), next..offsets.end, wait, visit)?;
+    }
+    Ok(next)
+}
 
 /// Changes of rows, and whether they are committed.
 type Epoch = (&'static [(&'static str, Option<&'static str>)], bool);
@@ -37,16 +51,21 @@ fn a_changelog_is_read_to_its_end_across_the_holes_of_transactions() {
     Broker::shared().settle(&world.topic("changelog"));
     let end = worker.changelogs.end(CHANGELOG, partition).unwrap();
     assert_eq!(end, Offset(9));
-    let mut read = |from: i64, end: Offset| {
+    let mut read_by = |slice: usize, from: i64, end: Offset| {
         let mut seen = Vec::new();
-        let stopped = worker.changelogs.read(CHANGELOG, partition, Offset(from), end, &mut |offset, row, value| {
+        let stopped = to_end(&mut worker.changelogs, Offset(from)..end, &mut |offset, row, value| {
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             seen.push((offset.0, text(row), value.map(text)));
+            if seen.len() % slice > 0 { Continue(()) } else { Break(()) }
         });
         (stopped, seen)
     };
     let record = |offset, row: &str, value: Option<&str>| (offset, row.to_owned(), value.map(str::to_owned));
     let all = [record(0, "a", Some("1")), record(1, "b", Some("1")), record(5, "a", Some("2")), record(7, "b", None)];
+    for slice in [1, 2, 3] {
+        assert_eq!(read_by(slice, 0, end), (Ok(Offset(9)), all.to_vec()), "in slices of {slice}");
+    }
+    let mut read = |from, end| read_by(usize::MAX, from, end);
     assert_eq!(read(0, end), (Ok(Offset(9)), all.to_vec()), "whole");
     assert_eq!(read(2, end), (Ok(Offset(9)), all[2..].to_vec()), "the tail");
     assert_eq!(read(8, end), (Ok(Offset(9)), Vec::new()), "nothing but a marker");
@@ -69,7 +88,10 @@ fn the_end_counts_records_that_are_not_committed_and_the_reader_waits_for_them()
     let mut changelogs = worker.changelogs;
     let reading = std::thread::spawn(move || {
         let mut seen = 0;
-        let stopped = changelogs.read(CHANGELOG, Partition(0), Offset(0), end, &mut |_, _, _| seen += 1);
+        let stopped = to_end(&mut changelogs, Offset(0)..end, &mut |_, _, _| {
+            seen += 1;
+            Continue(())
+        });
         (stopped, seen)
     });
     worker.sink.commit(&[row]).unwrap();
@@ -90,4 +112,44 @@ fn a_changelog_that_was_made_again_has_another_identity() {
     let after = world.other(broker, "node-1");
     let mut other = after.pipeline.worker(0, &after.group).unwrap();
     assert_ne!(other.changelogs.identity(CHANGELOG).unwrap(), identity);
+}
+
+/// Two partitions are read in turns, a record at a time, and one of them is left: each goes on where it stopped.
+#[test]
+fn a_read_goes_on_where_it_stopped_though_another_came_between() {
+    let world = World::new(Broker::shared());
+    let mut worker = world.worker(0, &[0, 1]);
+    for epoch in 1..=3_u64 {
+        worker.sink.begin().unwrap();
+        for partition in [0, 1] {
+            let value = format!("{epoch} of {partition}");
+            worker.sink.change(CHANGELOG, Partition(partition), b"row", Some(value.as_bytes())).unwrap();
+        }
+        worker.sink.flush().unwrap();
+        let rows = [0, 1].map(|partition| sealed(&mut worker, partition, epoch, 1));
+        worker.sink.commit(&rows).unwrap();
+    }
+    let (mut next, mut seen) = ([Offset(0); 2], [Vec::new(), Vec::new()]);
+    for round in 0..100 {
+        // The second begins late, and is read three times in a row then.
+        let partition = usize::from(round > 2 && round % 4 > 0);
+        let id = Partition(partition as u32);
+        let end = worker.changelogs.end(CHANGELOG, id).unwrap();
+        let slice = worker.changelogs.read(
+            CHANGELOG,
+            id,
+            next[partition]..end,
+            Duration::from_millis(500),
+            &mut |_, _, value| {
+                seen[partition].push(String::from_utf8(value.unwrap().to_vec()).unwrap());
+                Break(())
+            },
+        );
+        next[partition] = slice.unwrap();
+        if round == 50 {
+            worker.changelogs.close();
+        }
+    }
+    let wanted = |partition| [1, 2, 3].map(|epoch| format!("{epoch} of {partition}"));
+    assert_eq!(seen, [wanted(0).to_vec(), wanted(1).to_vec()]);
 }

@@ -23,6 +23,8 @@ pub struct Terms {
     pub bounds: Bounds,
     /// How much of what is committed stays in memory.
     pub row_cache: RowCache,
+    /// How much of a changelog is read at a time.
+    pub slice: Slice,
     /// The revision of the pipeline.
     pub revision: u64,
     /// What its readers may rely on.
@@ -49,6 +51,29 @@ pub struct RowCache {
     pub bytes: usize,
     /// How far the stores may lag behind.
     pub lag: Lag,
+}
+
+/// How much of a changelog is read at a time while other tasks have work. Whichever comes first ends it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Slice {
+    /// Records.
+    pub records: usize,
+    /// Bytes of them.
+    pub bytes: usize,
+}
+
+impl Slice {
+    /// A slice of so many times the size.
+    #[must_use]
+    pub fn times(self, times: usize) -> Self {
+        Self { records: self.records.saturating_mul(times), bytes: self.bytes.saturating_mul(times) }
+    }
+}
+
+impl Default for Slice {
+    fn default() -> Self {
+        Self { records: 2_000, bytes: 1 << 20 }
+    }
 }
 
 impl Default for RowCache {

@@ -4,6 +4,7 @@
 //! implement them.
 
 use std::fmt;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,8 +217,8 @@ pub trait Tasks {
     }
 }
 
-/// Takes a record of a changelog: offset, row, value.
-pub type Visit<'a> = dyn FnMut(Offset, &[u8], Option<&[u8]>) + 'a;
+/// Takes a record of a changelog: offset, row, value. Answers whether to go on behind it.
+pub type Visit<'a> = dyn FnMut(Offset, &[u8], Option<&[u8]>) -> ControlFlow<()> + 'a;
 
 /// Reads changelogs.
 pub trait Changelog {
@@ -234,15 +235,21 @@ pub trait Changelog {
         Ok(Offset(0))
     }
 
-    /// Hands over the committed records from `from` up to `end`, in order: offset, row, value. Answers where it stopped.
+    /// Hands over the committed records of a range, in order: offset, row, value. It stops at the end, where `visit` says so,
+    /// or where nothing more has come for `wait`. Answers where reading goes on: at the end or behind it if all was read.
+    ///
+    /// A read that begins where the last one stopped continues it: nothing is fetched twice.
     fn read(
         &mut self,
         changelog: ChangelogId,
         partition: Partition,
-        from: Offset,
-        end: Offset,
+        offsets: Range<Offset>,
+        wait: Duration,
         visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault>;
+
+    /// The read that stopped last is not continued.
+    fn close(&mut self) {}
 }
 
 /// A failure of a store.

@@ -10,7 +10,7 @@ pub mod memory;
 mod replace;
 mod reset;
 pub mod row;
-mod trial;
+pub(crate) mod trial;
 pub mod turn;
 
 use std::collections::VecDeque;

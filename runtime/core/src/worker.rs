@@ -11,6 +11,7 @@ mod epoch;
 mod event;
 pub mod reload;
 pub mod reset;
+mod restoring;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,13 +21,14 @@ use crate::commit::{Guarantee, Open, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Polled, Sealed, Sink, Source, Stores, Tasks};
 use crate::record::{Now, Offset, TaskId, Timestamp};
-use crate::recovery::{self, Restored, World};
+use crate::recovery::World;
 use crate::stage::Stage;
 use crate::state::State;
 use crate::task::care::Care;
 use crate::task::row::TaskRow;
 use crate::task::{Task, Turned};
 use crate::worker::distrust::Distrust;
+use crate::worker::restoring::Restoring;
 
 pub use self::event::Event;
 
@@ -53,6 +55,18 @@ pub struct Ports {
     pub stores: Box<dyn Stores>,
 }
 
+impl Ports {
+    fn world(&mut self) -> World<'_> {
+        World {
+            source: self.source.as_mut(),
+            sink: self.sink.as_mut(),
+            tasks: self.tasks.as_mut(),
+            changelog: self.changelog.as_mut(),
+            stores: self.stores.as_mut(),
+        }
+    }
+}
+
 /// Runs tasks. All of them share one open epoch.
 pub struct Worker {
     ports: Ports,
@@ -61,6 +75,8 @@ pub struct Worker {
     /// The tasks that it has been given, and whether it has claimed them since.
     held: BTreeMap<TaskId, bool>,
     tasks: BTreeMap<TaskId, Task>,
+    /// Those of them that were claimed and are not built yet.
+    restoring: Restoring,
     open: Option<Open>,
     records: BTreeMap<u16, u64>,
     terms: Terms,
@@ -83,6 +99,7 @@ impl Worker {
             operators,
             held,
             tasks,
+            restoring: Restoring::default(),
             open: None,
             records: BTreeMap::new(),
             terms,
@@ -94,7 +111,12 @@ impl Worker {
         }
     }
 
-    /// The tasks that it has.
+    /// The tasks that it was given.
+    pub fn held(&self) -> impl Iterator<Item = TaskId> {
+        self.held.keys().copied()
+    }
+
+    /// The tasks that are built.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values()
     }
@@ -126,60 +148,6 @@ impl Worker {
         Ok(())
     }
 
-    fn start(&mut self, ids: &[TaskId], now: Timestamp) -> Result<(), Fault> {
-        let Ports { source, sink, tasks, changelog, stores } = &mut self.ports;
-        let mut world = World {
-            source: source.as_mut(),
-            sink: sink.as_mut(),
-            tasks: tasks.as_mut(),
-            changelog: changelog.as_mut(),
-            stores: stores.as_mut(),
-        };
-        let removed = ids.iter().filter_map(|id| Some((*id, self.tasks.remove(id)?)));
-        // Nothing of a task may be open when its stores are.
-        let mut before: BTreeMap<_, _> = removed.map(|(id, task)| (id, task.into_verdicts())).collect();
-        let claimed = recovery::claim(&mut world, &self.stages, &self.terms, ids, &self.held)?;
-        self.held.extend(claimed.iter().map(|claimed| (claimed.id(), true)));
-        for claimed in claimed {
-            let id = claimed.id();
-            let (Some(stage), Some(operators)) =
-                (self.stages.get(usize::from(id.stage)), self.operators.get(usize::from(id.stage)))
-            else {
-                return Err(Fault::Fatal(format!("task {id} is of a stage that this pipeline does not have")));
-            };
-            let mut restore =
-                |wipe| recovery::restore(&mut world, stage, operators, claimed.clone(), self.terms.revision, wipe, now);
-            let first = restore(self.distrust.distrusts(id));
-            let (mut task, restored) = match self.distrust.check(id, first) {
-                // What is broken is emptied and read anew; the second time it is the disk.
-                Err(Fault::Store(reason)) if self.distrust.distrusts(id) => {
-                    let (task, restored) = self.distrust.check(id, restore(true))?;
-                    (task, Restored { broken: Some(reason), ..restored })
-                }
-                other => other?,
-            };
-            self.distrust.acquit(id);
-            if let Some(verdicts) = before.remove(&id) {
-                task.keep_verdicts(verdicts);
-            }
-            world.source.assign(id, &task.positions())?;
-            if task.paused().is_some() {
-                world.source.unassign(id)?;
-            }
-            self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored, care: *task.care() });
-            self.tasks.insert(id, task);
-        }
-        self.share();
-        Ok(())
-    }
-
-    /// Divides the room for committed rows among all that keep some.
-    fn share(&mut self) {
-        let states = self.tasks.values_mut().flat_map(Task::states).count().max(1);
-        let each = if self.ports.stores.are_in_memory() { 0 } else { self.terms.row_cache.bytes / states };
-        self.tasks.values_mut().flat_map(Task::states).for_each(|(_, state)| state.bound(each));
-    }
-
     /// Lets go of tasks: what they did is committed first, or lost.
     pub fn release(&mut self, ids: &[TaskId], now: Now) -> Result<(), Fault> {
         self.seal(now)?;
@@ -191,6 +159,7 @@ impl Worker {
             self.tasks.remove(id);
             self.ports.source.unassign(*id)?;
         }
+        self.forget(ids);
         self.renew();
         Ok(())
     }
@@ -214,6 +183,11 @@ impl Worker {
                 sealed.push(Sealed { task: task.id(), lease: task.lease(), row: task.release(self.terms.revision) });
             }
         }
+        for restore in self.restoring.iter().filter(|restore| ids.contains(&restore.id())) {
+            if self.ports.tasks.lease(restore.id()) == Some(restore.lease()) {
+                sealed.push(restore.release());
+            }
+        }
         if !sealed.is_empty() {
             self.ports.sink.begin()?;
             self.ports.sink.flush()?;
@@ -222,8 +196,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes one turn, waiting for records at most `wait`, and ends the epoch if it is time. Answers whether anything
-    /// was done.
+    /// Makes one turn, waiting for records at most `wait`, ends the epoch if it is time, and goes on with tasks that are
+    /// restored. Answers whether anything was done.
     pub fn step(&mut self, now: Now, wait: Duration) -> Result<bool, Fault> {
         let now = self.hear(now);
         let stepped = self.advance(now, wait);
@@ -251,7 +225,7 @@ impl Worker {
                 self.turn(id, now)?;
                 done = true;
             }
-            None => done |= self.poll(now, wait)?,
+            None => done |= self.poll(now, self.restoring.due(now).map_or(wait, |due| due.min(wait)))?,
         }
         for id in self.tasks.keys().copied().collect::<Vec<_>>() {
             done |= self.tick(id, now)?;
@@ -260,6 +234,10 @@ impl Worker {
         if self.open.is_some_and(|open| open.is_due(&self.terms.bounds, rows, now)) {
             self.commit(now)?;
             done = true;
+        }
+        if !self.restoring.is_empty() {
+            let wait = if done { Duration::ZERO } else { self.patience(now, wait)? };
+            done |= self.restore(now, wait)?;
         }
         Ok(done)
     }
@@ -397,9 +375,8 @@ impl Worker {
             }
             self.events.push(Event::Aborted { reason });
             if self.aborts > 1 {
-                let pause = BACKOFF.saturating_mul(1 << (self.aborts - 2).min(16)).min(MAX_BACKOFF);
                 // A source that cannot even wait fails again at the next call.
-                let _ = self.ports.source.idle(pause);
+                let _ = self.ports.source.idle(pause(self.aborts - 1));
             }
             result = self.restart(&fault, now);
         }
@@ -432,11 +409,16 @@ impl Worker {
 
     /// Whether nothing is open and nothing waits.
     pub fn is_quiet(&self) -> bool {
-        self.open.is_none() && self.tasks.values().all(Task::is_quiet)
+        self.open.is_none() && self.restoring.is_empty() && self.tasks.values().all(Task::is_quiet)
     }
 
     /// Where each input of each task is read to its end; `None` where it is not.
     pub fn ends(&self) -> impl Iterator<Item = (TaskId, u32, Option<Offset>)> {
         self.tasks.values().flat_map(|task| task.ends().iter().zip(0..).map(|(&end, input)| (task.id(), input, end)))
     }
+}
+
+/// How long to wait after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MAX_BACKOFF)
 }

@@ -1,10 +1,11 @@
 //! A handle on the log.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fjall::Readable as _;
+use fjall::{Readable as _, Snapshot};
 use uuid::Uuid;
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::record::{Offset, Partition};
@@ -31,15 +32,6 @@ pub struct Log {
     // Ended before the database is closed.
     _threads: Arc<Threads>,
     pub(super) inner: Arc<Inner>,
-}
-
-/// What records are read for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum As {
-    /// Each on its own.
-    Records,
-    /// To bring rows of an earlier offset up to date.
-    Tail,
 }
 
 /// What goes on beside commits. Ended in this order: the last flush comes before the database is closed.
@@ -212,34 +204,45 @@ impl Log {
         until: Option<Offset>,
         visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
     ) -> Result<Offset, LogError> {
-        self.read_as(topic, partition, from, until, As::Records, visit)
-    }
-
-    /// The same. Rows that are brought up to date must learn of all deletions from there on.
-    pub(super) fn read_as(
-        &self,
-        topic: &Topic,
-        partition: Partition,
-        from: Offset,
-        until: Option<Offset>,
-        reader: As,
-        visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
-    ) -> Result<Offset, LogError> {
-        let place = topic.place(partition)?;
-        let Extent { start, end, .. } = self.extent(place);
-        if from < start || from > end {
-            return Err(LogError::OutOfRange { topic: topic.name.to_string(), partition, from, start, end });
-        }
+        let end = self.check_range(topic, partition, from)?.end;
         let until = until.map_or(end, |until| until.min(end));
         if from >= until {
             return Ok(from);
         }
+        self.read_at(&self.inner.disk.snapshot(), topic, partition, from..until, visit)
+    }
+
+    fn check_range(&self, topic: &Topic, partition: Partition, from: Offset) -> Result<Extent, LogError> {
+        let extent = self.extent(topic.place(partition)?);
+        let Extent { start, end, .. } = extent;
+        if from < start || from > end {
+            return Err(LogError::OutOfRange { topic: topic.name.to_string(), partition, from, start, end });
+        }
+        Ok(extent)
+    }
+
+    /// The log as it is now. Rows that are brought up to date from an offset on learn of all deletions from there on.
+    pub(super) fn tail(&self, topic: &Topic, partition: Partition, from: Offset) -> Result<Snapshot, LogError> {
         let snapshot = self.inner.disk.snapshot();
         // What a cleaning drops is written down before it does: what the snapshot lacks is known here.
-        let forgotten = self.extent(place).wear.forgotten;
-        if reader == As::Tail && Offset(0) < from && from < forgotten {
+        let forgotten = self.check_range(topic, partition, from)?.wear.forgotten;
+        if Offset(0) < from && from < forgotten {
             return Err(LogError::Forgotten { topic: topic.name.to_string(), partition, from, forgotten });
         }
+        Ok(snapshot)
+    }
+
+    /// Hands over the records of a range as they were at a moment, in order, until one is refused. Answers where reading
+    /// goes on.
+    pub(super) fn read_at(
+        &self,
+        snapshot: &Snapshot,
+        topic: &Topic,
+        partition: Partition,
+        Range { start: from, end: until }: Range<Offset>,
+        visit: &mut dyn FnMut(Offset, Message<'_>) -> bool,
+    ) -> Result<Offset, LogError> {
+        let place = topic.place(partition)?;
         let stopped = self.inner.disk.guarded("read records", || {
             // A block is kept under its last offset: the first key at or behind `from` is that of the block it is in. That
             // of the last record before the end may be behind the end, once it is cleaned.

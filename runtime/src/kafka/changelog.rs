@@ -1,6 +1,7 @@
 //! Changelogs, read to restore a task.
 
 use std::fmt;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,17 +13,24 @@ use wasmill_core::record::{Offset, Partition};
 use super::client::setting;
 use super::ends::Ends;
 use super::fault::is_hopeless;
-use super::native::consumer::Consumer;
+use super::native::consumer::{Consumer, Message};
 use super::pipeline::Pipeline;
-
-/// How often to look whether time is up while nothing comes.
-const WAIT: Duration = Duration::from_millis(500);
 
 /// Reads the changelogs of a worker's tasks, with a client that is made when it is first needed.
 pub struct Changelogs {
     consumer: Option<Consumer>,
+    reading: Option<Reading>,
     ends: Ends,
     pipeline: Arc<Pipeline>,
+}
+
+/// A partition that the client reads.
+struct Reading {
+    topic: String,
+    partition: Partition,
+    next: Offset,
+    /// When it was begun, or the last record came.
+    heard: Instant,
 }
 
 impl fmt::Debug for Changelogs {
@@ -33,7 +41,7 @@ impl fmt::Debug for Changelogs {
 
 impl Changelogs {
     pub(super) fn new(pipeline: &Arc<Pipeline>) -> Self {
-        Self { consumer: None, ends: Ends::default(), pipeline: Arc::clone(pipeline) }
+        Self { consumer: None, reading: None, ends: Ends::default(), pipeline: Arc::clone(pipeline) }
     }
 
     fn consumer(&mut self) -> Result<&mut Consumer, Fault> {
@@ -59,87 +67,119 @@ impl port::Changelog for Changelogs {
         &mut self,
         changelog: ChangelogId,
         partition: Partition,
-        from: Offset,
-        end: Offset,
+        Range { start: from, end }: Range<Offset>,
+        wait: Duration,
         visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
         if from >= end {
             return Ok(from);
         }
         let topic = self.pipeline.changelog(changelog).to_owned();
-        let place = Place { topic: &topic, partition: partition.0 as i32 };
         let patience = self.pipeline.client.timing().transaction + Duration::from_secs(10);
-        let consumer = self.consumer()?;
-        let stopped = place.read(consumer, from, end, patience, visit);
-        if stopped.is_err() {
+        let goes_on = |it: &Reading| it.topic == topic && it.partition == partition && it.next == from;
+        if !self.reading.as_ref().is_some_and(goes_on) {
+            self.close();
+            let reading = Reading { topic, partition, next: from, heard: Instant::now() };
+            let begun = reading.assign(self.consumer()?);
+            self.reading = Some(reading);
+            begun.inspect_err(|_| self.consumer = None)?;
+        }
+        let (Some(reading), Some(consumer)) = (&mut self.reading, &mut self.consumer) else { return Ok(from) };
+        let read = reading.read(consumer, end, wait, patience, visit);
+        if read.is_err() {
+            (self.consumer, self.reading) = (None, None);
+        } else if reading.next >= end {
+            self.close();
+        }
+        read
+    }
+
+    fn close(&mut self) {
+        let (Some(reading), Some(consumer)) = (self.reading.take(), &mut self.consumer) else { return };
+        if reading.unassign(consumer).is_err() {
             self.consumer = None;
         }
-        stopped
     }
 }
 
-struct Place<'a> {
-    topic: &'a str,
-    partition: i32,
-}
+impl Reading {
+    fn failed(&self, error: &KafkaError) -> Fault {
+        Fault::Abort(format!("{}: {error}", self.doing()))
+    }
 
-impl Place<'_> {
-    fn list(&self, offset: Offset) -> Result<TopicPartitionList, KafkaError> {
+    fn doing(&self) -> String {
+        format!("read changelog {}/{}", self.topic, self.partition.0)
+    }
+
+    fn list(&self) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(self.topic, self.partition, rdkafka::Offset::Offset(offset.0))?;
+        let next = rdkafka::Offset::Offset(self.next.0);
+        list.add_partition_offset(&self.topic, self.partition.0 as i32, next)?;
         Ok(list)
     }
 
+    fn assign(&self, consumer: &Consumer) -> Result<(), Fault> {
+        self.list().and_then(|list| consumer.assign(&list)).map_err(|error| self.failed(&error))
+    }
+
+    fn unassign(&self, consumer: &mut Consumer) -> Result<(), KafkaError> {
+        self.list().and_then(|list| consumer.unassign(&list))
+    }
+
+    /// Hands over what comes, until it is told to stop, nothing comes for `wait`, or the end is reached.
     fn read(
-        &self,
+        &mut self,
         consumer: &mut Consumer,
-        from: Offset,
         end: Offset,
+        wait: Duration,
         patience: Duration,
         visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
-        let doing = format!("read changelog {}/{}", self.topic, self.partition);
-        let failed = |error: KafkaError| Fault::Abort(format!("{doing}: {error}"));
-        let list = self.list(from).map_err(failed)?;
-        consumer.assign(&list).map_err(failed)?;
-        let mut next = from;
-        let mut deadline = Instant::now() + patience;
         // Markers of transactions and compacted records leave holes, so an end of the partition counts as well as a
         // record; a record at the end itself may never come.
-        while next < end {
-            if !consumer.fill(WAIT) {
-                if Instant::now() > deadline {
+        while self.next < end {
+            if !consumer.fill(wait) {
+                let (doing, next) = (self.doing(), self.next);
+                if self.heard.elapsed() > patience {
                     return Err(Fault::Abort(format!("{doing}: nothing came for {patience:?} at {next} of {end}")));
                 }
-                continue;
+                return Ok(next);
             }
             let Some(message) = consumer.first() else { continue };
-            let ours = message.topic() == self.topic && message.partition() == self.partition;
-            match message.error() {
-                None if ours && message.offset() >= next.0 => {
-                    let offset = Offset(message.offset());
-                    next = offset;
-                    if offset < end {
-                        visit(offset, message.key().unwrap_or_default(), message.value());
-                        (next, deadline) = (offset.next(), Instant::now() + patience);
-                    }
-                }
-                Some(RDKafkaErrorCode::PartitionEOF) if ours => next = next.max(Offset(message.offset())),
-                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) if ours => {
-                    return Err(if from == Offset(0) {
-                        Fault::Fatal(format!("{doing}: it does not begin at offset 0; records of it were deleted"))
-                    } else {
-                        Fault::Store(format!("{doing}: it has no offset {next} any more"))
-                    });
-                }
-                Some(code) if is_hopeless(code) => {
-                    return Err(Fault::Fatal(format!("{doing}: {}", message.reason())));
-                }
-                _ => {}
-            }
+            let on = self.take(message, end, visit)?;
             consumer.pop();
+            if on.is_break() {
+                break;
+            }
         }
-        consumer.unassign(&list).map_err(failed)?;
-        Ok(next)
+        Ok(self.next)
+    }
+
+    fn take(&mut self, message: Message<'_>, end: Offset, visit: &mut Visit<'_>) -> Result<ControlFlow<()>, Fault> {
+        let ours = message.topic() == self.topic && message.partition() == self.partition.0 as i32;
+        match message.error() {
+            None if ours && message.offset() >= self.next.0 => {
+                let offset = Offset(message.offset());
+                self.next = offset;
+                if offset < end {
+                    (self.next, self.heard) = (offset.next(), Instant::now());
+                    return Ok(visit(offset, message.key().unwrap_or_default(), message.value()));
+                }
+            }
+            Some(RDKafkaErrorCode::PartitionEOF) if ours => self.next = self.next.max(Offset(message.offset())),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) if ours => {
+                let (doing, next) = (self.doing(), self.next);
+                return Err(if next == Offset(0) {
+                    Fault::Fatal(format!("{doing}: it does not begin at offset 0; records of it were deleted"))
+                } else {
+                    Fault::Store(format!("{doing}: it has no offset {next} any more"))
+                });
+            }
+            Some(code) if is_hopeless(code) => {
+                return Err(Fault::Fatal(format!("{}: {}", self.doing(), message.reason())));
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }

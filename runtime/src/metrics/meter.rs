@@ -18,8 +18,6 @@ pub struct Meter {
     pub nodes: Vec<Vec<Arc<Calls>>>,
     /// How long commits took.
     pub commits: Distribution,
-    /// Records of changelogs that are still to be read.
-    pub to_restore: AtomicU64,
     /// The bits of the share of time in which it did not wait.
     busy: AtomicU64,
 }
@@ -27,7 +25,7 @@ pub struct Meter {
 impl Meter {
     /// A meter for the nodes of stages.
     pub fn new(nodes: Vec<Vec<Arc<Calls>>>) -> Self {
-        Self { nodes, commits: Distribution::new(COMMIT), to_restore: AtomicU64::new(0), busy: AtomicU64::new(0) }
+        Self { nodes, commits: Distribution::new(COMMIT), busy: AtomicU64::new(0) }
     }
 
     /// Share of the last while in which the worker did not wait for records.

@@ -54,6 +54,7 @@ const PROCESS: &[&str] = &[];
 const PIPELINE: &[&str] = &["pipeline"];
 const WORKER: &[&str] = &["pipeline", "worker"];
 const OPERATOR: &[&str] = &["pipeline", "operator"];
+const CHANGELOG: &[&str] = &["pipeline", "operator", "partition"];
 const CAUSE: &[&str] = &["pipeline", "operator", "reason"];
 const INPUT: &[&str] = &["pipeline", "topic", "partition"];
 const TASK: &[&str] = &["pipeline", "stage", "partition"];
@@ -137,8 +138,8 @@ metrics! {
         "How long the log took to commit an epoch, with the time until it had all of its records"
     RESTORED_ROWS "restored_rows" Counter PIPELINE
         "Rows that were read from changelogs"
-    RESTORE_REMAINING "restore_remaining_records" Gauge PIPELINE
-        "Records of changelogs that are still to be read before the tasks that are being started can run"
+    RESTORE_REMAINING "restore_remaining_records" Gauge CHANGELOG
+        "Records of an operator's changelog that are still to be read before the task can run; none of one that runs"
     WORKER_BUSY "worker_busy_ratio" Gauge WORKER
         "Share of the last second or more in which a worker did not wait for records, from 0 to 1"
 

@@ -1,12 +1,11 @@
 //! Operators and ports of a worker with a meter around them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wasmill_core::batch::Batch;
 use wasmill_core::operator::{self, CallError, Declaration, Outcome};
-use wasmill_core::port::{self, ChangelogId, Control, Fault, Polled, Position, Sealed, Target, Visit, Written};
+use wasmill_core::port::{self, ChangelogId, Control, Fault, Polled, Position, Sealed, Target, Written};
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Scope;
 use wasmill_core::worker::Ports;
@@ -37,7 +36,7 @@ pub(super) fn ports(ports: Ports, meter: &Arc<Meter>) -> Ports {
         source: Box::new(Source { source, pace: Pace::new(Arc::clone(meter)) }),
         sink: Box::new(Sink { log: sink, meter: Arc::clone(meter), flushing: None }),
         tasks,
-        changelog: Box::new(Changelog { changelog, meter: Arc::clone(meter) }),
+        changelog,
         stores,
     }
 }
@@ -195,39 +194,5 @@ impl port::Sink for Sink {
 
     fn reset(&mut self) -> Result<(), Fault> {
         self.log.reset()
-    }
-}
-
-struct Changelog {
-    changelog: Box<dyn port::Changelog>,
-    meter: Arc<Meter>,
-}
-
-impl port::Changelog for Changelog {
-    fn identity(&mut self, changelog: ChangelogId) -> Result<String, Fault> {
-        self.changelog.identity(changelog)
-    }
-
-    fn end(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault> {
-        self.changelog.end(changelog, partition)
-    }
-
-    fn read(
-        &mut self,
-        changelog: ChangelogId,
-        partition: Partition,
-        from: Offset,
-        end: Offset,
-        visit: &mut Visit<'_>,
-    ) -> Result<Offset, Fault> {
-        let left = &self.meter.to_restore;
-        let remaining = |next: Offset| left.store(end.0.saturating_sub(next.0).max(0) as u64, Ordering::Relaxed);
-        remaining(from);
-        let read = self.changelog.read(changelog, partition, from, end, &mut |offset, row, value| {
-            visit(offset, row, value);
-            remaining(offset.next());
-        });
-        left.store(0, Ordering::Relaxed);
-        read
     }
 }

@@ -1,6 +1,8 @@
 //! Ports of a worker whose process is to end at a step of the protocol.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmill_core::batch::Batch;
 use wasmill_core::port::{self, ChangelogId, Control, Fault, Found, Sealed, StoreError, Target, Visit, Written};
@@ -157,15 +159,20 @@ impl port::Changelog for Changelog {
         &mut self,
         changelog: ChangelogId,
         partition: Partition,
-        from: Offset,
-        end: Offset,
+        offsets: Range<Offset>,
+        wait: Duration,
         visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
-        let next = self.0.read(changelog, partition, from, end, visit)?;
+        let from = offsets.start;
+        let next = self.0.read(changelog, partition, offsets, wait, visit)?;
         if next > from {
             step::reached(Step::Restore);
         }
         Ok(next)
+    }
+
+    fn close(&mut self) {
+        self.0.close();
     }
 }
 

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tracing::{debug, error};
-use wasmill_core::commit::{Bounds, RowCache, Terms};
+use wasmill_core::commit::{Bounds, RowCache, Slice, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Now, Offset, TaskId, Timestamp};
+use wasmill_core::recovery::Left;
 use wasmill_core::state::Size;
-use wasmill_core::task::Task;
 use wasmill_core::task::memory::Counts;
 use wasmill_core::worker::{self, Ports};
 
@@ -47,8 +47,10 @@ pub enum Command {
 /// What a worker tells of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Tasks that it has.
+    /// Tasks that run.
     pub tasks: usize,
+    /// What is left of changelogs before others do.
+    pub restoring: Vec<Left>,
     /// Whether it was told of no more tasks than it has, nothing is open, and nothing waits.
     pub quiet: bool,
     /// Where its inputs are read to their end.
@@ -207,7 +209,7 @@ fn run(
     let stages = job.assembly.stages.clone();
     let operators = metered::operators(job.assembly.operators(meter)?, meter);
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
-    let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, revision, guarantee };
+    let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, slice: Slice::default(), revision, guarantee };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
     if let Err(fault) = running.prepare() {
         // It is tried again once there are tasks.
@@ -247,7 +249,10 @@ fn work(
 ) -> Result<(), Fault> {
     let clocks = Clocks { since: Instant::now() };
     loop {
-        let told = if idle { inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { inbox.try_recv() };
+        let told = match idle && !running.restore_only(clocks.read(), WAIT)? {
+            true => inbox.recv().map_err(|_| TryRecvError::Disconnected),
+            false => inbox.try_recv(),
+        };
         match told {
             Ok(Command::Acquire(tasks)) => running.acquire(&tasks, clocks.read())?,
             Ok(Command::Release(tasks, done)) => {
@@ -259,9 +264,10 @@ fn work(
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 running.seal(clocks.read())?;
                 publish(running);
-                let tasks: Vec<_> = running.tasks().map(Task::id).collect();
+                let tasks: Vec<_> = running.held().collect();
                 return running.release(&tasks, clocks.read());
             }
+            Err(TryRecvError::Empty) if idle => {}
             Err(TryRecvError::Empty) => {
                 running.step(clocks.read(), WAIT)?;
             }

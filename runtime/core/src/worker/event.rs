@@ -22,6 +22,13 @@ pub enum Event {
         /// What processes that had it died on.
         care: Care,
     },
+    /// A task could not be restored further; it is tried again after a pause.
+    Interrupted {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: String,
+    },
     /// An epoch was begun.
     Begun,
     /// An epoch was committed.

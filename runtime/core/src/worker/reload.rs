@@ -106,6 +106,11 @@ impl Worker {
             task.replace(Arc::clone(&self.stages[stage]), &self.operators[stage], now);
             last.insert(task.id(), task.epoch());
         }
+        // They are built with the next versions, as if they were acquired then.
+        for restore in self.restoring.iter_mut().filter(|restore| stages.contains(&restore.id().stage)) {
+            restore.forget_verdicts();
+            last.insert(restore.id(), restore.epoch());
+        }
         Reloaded { last }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmill_core::batch::Headers;
 use wasmill_core::cache::Lag;
-use wasmill_core::commit::{Bounds, Guarantee, RowCache, Terms};
+use wasmill_core::commit::{Bounds, Guarantee, RowCache, Slice, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::Now;
 use wasmill_core::row;
@@ -54,7 +54,8 @@ pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
         _ => Guarantee::AtLeastOnce,
     };
     let row_cache = RowCache { bytes: 2_000, lag: Lag { changes: 30, age: 3 * epoch } };
-    Terms { bounds: Bounds { age: epoch, ..Bounds::default() }, row_cache, revision: 1, guarantee }
+    let slice = Slice { records: 4, bytes: 1_000 };
+    Terms { bounds: Bounds { age: epoch, ..Bounds::default() }, row_cache, slice, revision: 1, guarantee }
 }
 
 /// Runs the worker until all is processed, starting it anew whenever it dies.
@@ -68,7 +69,7 @@ fn run_by(clock: &mut Clock, load: Load<'_>, fail_at: BTreeMap<usize, Kind>, del
     world
 }
 
-fn to_the_end(world: &Shared, load: Load<'_>, clock: &mut Clock) {
+pub fn to_the_end(world: &Shared, load: Load<'_>, clock: &mut Clock) {
     for _ in 0..80 {
         if live(world, load, clock) {
             return;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wasmill_core::commit::{Slice, Terms};
 use wasmill_core::operator::Operator;
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Now, TaskId};
@@ -51,6 +52,8 @@ pub struct Cluster {
     pub world: Shared,
     job: Job,
     workers: BTreeMap<Place, Worker>,
+    /// Records of a changelog that are read at a time.
+    slice: usize,
     random: Random,
     clock: Clock,
     /// Whether records that fail are skipped.
@@ -82,6 +85,7 @@ impl Cluster {
             job,
             world: Rc::new(RefCell::new(world)),
             workers: BTreeMap::new(),
+            slice: 1 + random.below(12) as usize,
             random,
             clock,
             skips,
@@ -108,7 +112,8 @@ impl Cluster {
         for worker in 0..WORKERS {
             let place = (node, worker);
             let made = ports(&self.world, place);
-            let terms = terms(Delivery::Together, Duration::from_millis(100));
+            let slice = Slice { records: self.slice, ..Slice::default() };
+            let terms = Terms { slice, ..terms(Delivery::Together, Duration::from_millis(100)) };
             let (stages, operators) = (self.job)(self.skips, self.deployed);
             self.world.borrow_mut().log.running.insert(id(place), self.deployed);
             self.workers.insert(place, Worker::new(made, stages, operators, terms));
@@ -141,6 +146,9 @@ impl Cluster {
         let Some(worker) = self.workers.get_mut(&place) else { return };
         let done = survives(&self.world, || act(worker, now));
         let events = worker.take_events();
+        let restores = worker.restoring().next().is_some();
+        let is_epoch = |event: &&Event| matches!(event, Event::Committed { .. });
+        self.world.borrow_mut().met.beside += events.iter().filter(is_epoch).filter(|_| restores).count();
         if self.trace {
             events
                 .iter()
@@ -387,9 +395,11 @@ fn no_schedule_shows() {
         met.unknown += one.0.unknown;
         met.taken_over += one.0.taken_over;
         met.blamed += one.0.blamed;
+        met.beside += one.0.beside;
         forgotten += one.1;
         undecided += one.2;
     }
     println!("{met:?}, {forgotten} batches forgotten, {undecided} questions undecided");
     assert!(met.fenced > 0 && met.stale > 0 && met.unknown > 0 && met.taken_over > 0 && forgotten > 0, "{met:?}");
+    assert!(met.beside > 0, "{met:?}");
 }

@@ -20,5 +20,6 @@ mod ports;
 mod random;
 mod reload;
 mod reset;
+mod restore;
 mod versions;
 mod world;

@@ -1,5 +1,6 @@
 //! A worker's ports into the world.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,26 +316,28 @@ impl Changelog for Port {
         &mut self,
         id: ChangelogId,
         partition: Partition,
-        from: Offset,
-        end: Offset,
+        offsets: Range<Offset>,
+        _: Duration,
         visit: &mut Visit<'_>,
     ) -> Result<Offset, Fault> {
         let at = changelog(id, partition);
         let rows = attempt(&self.world, "read", |world| {
-            if world.log.stable_end(at) < end.0 {
+            if world.log.stable_end(at) < offsets.end.0 {
                 world.log.undecided += 1;
                 return Err(Fault::Abort("the changelog is not decided".into()));
             }
-            let changes = world.log.committed(at, from.0).filter_map(|(offset, entry)| match entry {
+            let changes = world.log.committed(at, offsets.start.0).filter_map(|(offset, entry)| match entry {
                 Entry::Change(row) => Some((offset, row.clone())),
                 _ => None,
             });
-            Ok(changes.collect::<Vec<_>>())
+            Ok(changes.take_while(|(offset, _)| *offset < offsets.end.0).collect::<Vec<_>>())
         })?;
-        for (offset, (row, value)) in rows.iter().filter(|(offset, _)| *offset < end.0) {
-            visit(Offset(*offset), row, value.as_deref());
+        for (offset, (row, value)) in rows {
+            if visit(Offset(offset), &row, value.as_deref()).is_break() {
+                return Ok(Offset(offset + 1));
+            }
         }
-        Ok(end)
+        Ok(offsets.end)
     }
 }
 

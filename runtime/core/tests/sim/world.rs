@@ -78,6 +78,8 @@ pub struct Met {
     pub unknown: usize,
     pub taken_over: usize,
     pub killed: usize,
+    /// Epochs of a worker of which a task was restored.
+    pub beside: usize,
     /// Steps of a worker of which a task waited.
     pub paused: usize,
     /// Records and timers that were taken for the cause of deaths.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -93,12 +94,13 @@ fn check(dir: &Path, answered: u64) {
     assert_eq!(end.0, ROWS as i64 * last as i64);
     let (mut rows, mut read) = (BTreeMap::new(), 0);
     changelog
-        .read(COUNTS, Partition(0), Offset(0), end, &mut |_, row, value| {
+        .read(COUNTS, Partition(0), Offset(0)..end, Duration::ZERO, &mut |_, row, value| {
             read += 1;
             match value {
                 Some(value) => rows.insert(row.to_vec(), value.to_vec()),
                 None => rows.remove(row),
             };
+            ControlFlow::Continue(())
         })
         .unwrap();
     let there = (0..ROWS).filter(|row| !(last as usize + row).is_multiple_of(5));

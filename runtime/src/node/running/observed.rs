@@ -1,11 +1,10 @@
 //! What can be seen of pipelines that run.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use wasmill_core::record::{Partition, TaskId, Timestamp};
 
-use super::{OperatorTotals, Pipeline};
+use super::{OperatorTotals, Pipeline, Prepared};
 use crate::metrics::distribution::{Buckets, COMMIT};
 use crate::metrics::meter;
 use crate::node::backend::Backend;
@@ -38,8 +37,8 @@ pub struct Seen {
     pub meters: Vec<(String, meter::Seen)>,
     /// How long commits took, in seconds.
     pub commits: Buckets,
-    /// Records of changelogs that are still to be read.
-    pub to_restore: u64,
+    /// Records of changelogs that are still to be read before a task can run: operator, partition, number.
+    pub to_restore: Vec<(String, Partition, u64)>,
     /// Of each worker, the share of time in which it did not wait.
     pub busy: Vec<f64>,
 }
@@ -82,7 +81,7 @@ impl Observed {
             watermarks: watermarks.filter_map(|(task, &at)| Some((stage(task)?, task.partition, at))).collect(),
             meters: pipeline.calls(),
             commits: pipeline.commits(),
-            to_restore: pipeline.meters.iter().map(|meter| meter.to_restore.load(Ordering::Relaxed)).sum(),
+            to_restore: prepared.to_restore(workers),
             busy: pipeline.meters.iter().map(|meter| meter.busy()).collect(),
         }
     }
@@ -95,6 +94,22 @@ impl Observed {
         let read = worker.quiet && worker.ends.get(&key).copied().flatten().is_some_and(|at| at >= end);
         let next = worker.next.get(&key)?;
         Some(if read { 0 } else { (end.0 - next.0).max(0) as u64 })
+    }
+}
+
+impl Prepared {
+    /// What is left of the changelogs of all tasks that are here: nothing of those that run.
+    fn to_restore(&self, workers: &[Status]) -> Vec<(String, Partition, u64)> {
+        let left = workers.iter().flat_map(|worker| &worker.restoring).map(|left| (left.task, left.node, left.left));
+        let runs = workers.iter().flat_map(|worker| &worker.sizes).flat_map(|(&task, sizes)| {
+            let keeps = sizes.iter().enumerate().filter(|(_, size)| size.is_some());
+            keeps.map(move |(node, _)| (task, node, 0))
+        });
+        let of = |(task, node, left): (TaskId, usize, u64)| {
+            let node = self.assembly.stages.get(usize::from(task.stage))?.nodes.get(node)?;
+            Some((node.operator.clone(), task.partition, left))
+        };
+        left.chain(runs).filter_map(of).collect()
     }
 }
 

@@ -15,6 +15,9 @@ use crate::metrics::own::Own;
 /// How often records at fault are told in the log, at most.
 const FAULTS_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is told how far tasks are restored while nothing else happens.
+const RESTORES_EVERY: Duration = Duration::from_millis(100);
+
 /// Tells what a worker did, when there is something to tell.
 pub(super) struct Publisher<'a, F> {
     job: &'a Job,
@@ -22,6 +25,7 @@ pub(super) struct Publisher<'a, F> {
     meter: &'a Meter,
     tell: F,
     quiet: bool,
+    restores: Option<Instant>,
     faults: Faults,
 }
 
@@ -35,7 +39,7 @@ struct Faults {
 impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
     /// `tell` changes the worker's status on the board.
     pub(super) fn new(job: &'a Job, worker: usize, meter: &'a Meter, tell: F) -> Self {
-        Self { job, worker, meter, tell, quiet: false, faults: Faults::default() }
+        Self { job, worker, meter, tell, quiet: false, restores: None, faults: Faults::default() }
     }
 
     /// Tells what happened since the last time.
@@ -43,7 +47,7 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
         let mut events = running.take_events();
         events.retain(|event| self.measure(event));
         let quiet = running.is_quiet();
-        if events.is_empty() && !quiet && !self.quiet {
+        if events.is_empty() && !quiet && !self.quiet && !self.has_restored(running) {
             return;
         }
         self.quiet = quiet;
@@ -51,6 +55,7 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
         (self.tell)(&mut |status| {
             events.drain(..).for_each(|event| note(status, event));
             status.tasks = running.tasks().count();
+            status.restoring = running.restoring().collect();
             status.quiet = quiet;
             status.ends = running.ends().map(|(task, input, end)| ((task, input), end)).collect();
             status.next = running.tasks().flat_map(next).collect();
@@ -58,6 +63,16 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
             status.sizes = running.tasks().map(|task| (task.id(), task.sizes().collect())).collect();
             status.watermarks = running.tasks().map(|task| (task.id(), task.committed().watermark)).collect();
         });
+    }
+
+    /// Whether it is time to tell again how far tasks are restored.
+    fn has_restored(&mut self, running: &Worker) -> bool {
+        let is_due = self.restores.is_none_or(|told| told.elapsed() >= RESTORES_EVERY);
+        if running.restoring().next().is_none() || !is_due {
+            return false;
+        }
+        self.restores = Some(Instant::now());
+        true
     }
 
     /// Takes what plugins measured, which counts with its epoch. Answers whether there is more to an event.
@@ -97,6 +112,9 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
                 debug!(pipeline, worker, %task, %epoch, restored = restored.rows, "acquired");
             }
             Event::Committed { tasks, bytes, .. } => debug!(pipeline, worker, tasks, bytes, "epoch committed"),
+            Event::Interrupted { task, reason } => {
+                warn!(pipeline, worker, %task, reason, "a task is not restored for now; it is tried again");
+            }
             Event::Begun => debug!(pipeline, worker, "epoch begun"),
             Event::Aborted { reason } => {
                 warn!(pipeline, worker, reason, "an epoch was lost and is processed again");
@@ -152,6 +170,10 @@ fn note(status: &mut Status, event: Event) {
             }
         }
         Event::Aborted { .. } => status.aborted += 1,
-        Event::Begun | Event::AtFault { .. } | Event::Dropped { .. } | Event::Measured { .. } => {}
+        Event::Interrupted { .. }
+        | Event::Begun
+        | Event::AtFault { .. }
+        | Event::Dropped { .. }
+        | Event::Measured { .. } => {}
     }
 }

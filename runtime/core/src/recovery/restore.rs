@@ -1,0 +1,226 @@
+//! A task from its claim until it is built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::commit::{Guarantee, Slice};
+use crate::operator::Operator;
+use crate::port::{Changelog, Fault, Lease, Sealed, Store};
+use crate::record::{Epoch, Now, TaskId, Timestamp};
+use crate::recovery::rows::{Left, Rows};
+use crate::recovery::{Claimed, Contradiction, Restored, World};
+use crate::row::META;
+use crate::stage::Stage;
+use crate::state::State;
+use crate::task::memory::{Local, Memory};
+use crate::task::row::TaskRow;
+use crate::task::trial::Trial;
+use crate::task::{Task, number_states};
+
+/// A claimed task whose rows are brought to where its changelogs stand.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    claimed: Claimed,
+    /// What was learnt about failing records before.
+    verdicts: Option<Trial>,
+    /// The rows of its operators; none where the stores are to be opened first.
+    rows: Option<Vec<Rows>>,
+    /// What failed of a store, so that all of them are emptied.
+    broken: Option<String>,
+}
+
+impl Restore {
+    /// A claimed task of which nothing is open. `verdicts` is what was learnt about its failing records.
+    pub(crate) fn new(claimed: Claimed, verdicts: Option<Trial>) -> Self {
+        Self { claimed, verdicts, rows: None, broken: None }
+    }
+
+    /// Which task.
+    pub(crate) fn id(&self) -> TaskId {
+        self.claimed.id
+    }
+
+    /// The right that its row was read under.
+    pub(crate) fn lease(&self) -> Lease {
+        self.claimed.lease
+    }
+
+    /// The last committed epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.claimed.row.epoch
+    }
+
+    /// What was learnt about failing records, where the task is not built after all.
+    pub(crate) fn into_verdicts(self) -> Option<Trial> {
+        self.verdicts
+    }
+
+    /// Forgets what was learnt about failing records.
+    pub(crate) fn forget_verdicts(&mut self) {
+        self.verdicts = None;
+    }
+
+    /// Its row without an owner: nobody has anything open for the task.
+    pub(crate) fn release(&self) -> Sealed {
+        let Claimed { id, lease, row } = self.claimed.clone();
+        Sealed { task: id, lease, row: TaskRow { owner: String::new(), care: row.care.released(), ..row } }
+    }
+
+    /// Whether its stores are open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// Whether its stores are emptied because one of them failed.
+    pub(crate) fn is_wiped(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// Closes the stores. What of the changelogs is in them is not read again.
+    pub(crate) fn close(&mut self) {
+        self.rows = None;
+    }
+
+    /// Closes the stores, to be emptied when they are opened again.
+    pub(crate) fn wipe(&mut self, reason: String) {
+        (self.rows, self.broken) = (None, Some(reason));
+    }
+
+    /// Opens its stores and looks what they lack. `wipe`: whatever they hold is dropped.
+    pub(crate) fn open(
+        &mut self,
+        world: &mut World<'_>,
+        stage: &Stage,
+        revision: u64,
+        wipe: bool,
+    ) -> Result<(), Fault> {
+        if self.claimed.row.revision != revision {
+            return Err(Contradiction::Reshaped { task: self.id() }.into());
+        }
+        let opened = stage.changelogs().map(|changelog| Rows::open(world, &self.claimed, changelog, wipe));
+        self.rows = Some(opened.collect::<Result<_, _>>()?);
+        Ok(())
+    }
+
+    /// Reads a slice of what is left, one changelog after the other. Answers whether anything came.
+    pub(crate) fn read(&mut self, changelog: &mut dyn Changelog, slice: Slice, wait: Duration) -> Result<bool, Fault> {
+        let left = self.rows.iter_mut().flatten().find(|rows| !rows.is_whole());
+        left.map_or(Ok(false), |rows| rows.read(changelog, slice, wait))
+    }
+
+    /// Whether nothing is left to be read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.rows.as_ref().is_some_and(|rows| rows.iter().all(Rows::is_whole))
+    }
+
+    /// What is left of each changelog.
+    pub(crate) fn left(&self) -> impl Iterator<Item = Left> {
+        self.rows.iter().flatten().map(|rows| rows.left(self.id()))
+    }
+
+    /// What is restored first is the least of it: tails before whole changelogs, short ones before long ones.
+    pub(crate) fn order(&self) -> (bool, u64, TaskId) {
+        let anew = self.rows.as_ref().is_none_or(|rows| rows.iter().any(Rows::is_anew));
+        (anew, self.left().map(|left| left.done + left.left).sum(), self.id())
+    }
+
+    /// Builds the task: its rows as the changelogs have them, its memory of the committed epoch. All was read. If that
+    /// fails its stores are closed.
+    pub(crate) fn build(
+        &mut self,
+        stage: &Arc<Stage>,
+        operators: &[Box<dyn Operator>],
+        now: Timestamp,
+    ) -> Result<(Task, Restored), Fault> {
+        let (rows, row) = (self.rows.take().unwrap_or_default(), &self.claimed.row);
+        let restored = Restored {
+            rows: rows.iter().map(Rows::count).sum(),
+            wiped: rows.iter().map(|rows| u32::from(rows.wiped)).sum(),
+            broken: self.broken.clone(),
+        };
+        let mut remembered = match stage.home() {
+            None if !row.memory.is_empty() => Some(self.decode(&row.memory)?.1),
+            _ => None,
+        };
+        let (mut stores, mut behind) = (Vec::new(), Vec::new());
+        for rows in rows {
+            let node = rows.node;
+            let (store, local) = rows.into_store(row.epoch);
+            let operator = &stage.nodes[node].operator;
+            let meta = self.meta(store.as_ref(), operator)?;
+            if stage.home().is_some_and(|(home, _)| home == node) {
+                remembered = self.remembered(meta, operator)?;
+            }
+            behind.extend(local.map(|local| (node, local)));
+            stores.push((node, store));
+        }
+        let mut memory = remembered.unwrap_or_else(|| Memory::new(stage, row.next.clone()));
+        memory.next.clone_from(&row.next);
+        memory.marks.clone_from(&row.marks);
+        memory.adapt(stage);
+        let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
+        for (node, store) in stores {
+            let kept = number_states(&mut memory, operators, node);
+            let opened = State::new(store, kept);
+            // At least once, the changelog may have rows of an epoch that the memory knows nothing of.
+            if row.guarantee == Guarantee::AtLeastOnce && behind.iter().any(|(of, _)| *of == node) {
+                memory.operators[node].size = opened.count()?;
+            }
+            states[node] = Some(Box::new(opened));
+        }
+        let mut task = Task::new(self.id(), self.lease(), stage.clone(), row, memory, states, now);
+        become_current(&mut task, behind, now)?;
+        // The first reads, so that a store that opens well and cannot be read is found out here.
+        task.next_tick(Now { time: now, steady: now })?;
+        if let Some(verdicts) = self.verdicts.take() {
+            task.keep_verdicts(verdicts);
+        }
+        Ok((task, restored))
+    }
+
+    /// What the rows of an operator say of the task.
+    fn meta(&self, store: &dyn Store, operator: &str) -> Result<Option<(Epoch, Memory)>, Fault> {
+        let Some(meta) = store.get(&META)? else { return Ok(None) };
+        let (meta, memory) = self.decode(&meta)?;
+        let (task, row) = (self.id(), &self.claimed.row);
+        if meta > row.epoch && row.guarantee == Guarantee::ExactlyOnce {
+            return Err(Contradiction::Ahead { task, operator: operator.to_owned(), row: row.epoch, meta }.into());
+        }
+        Ok(Some((meta, memory)))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<(Epoch, Memory), Fault> {
+        match Memory::decode(bytes) {
+            Some((epoch, _, memory)) => Ok((epoch, memory)),
+            None => Err(Contradiction::Unreadable { task: self.id() }.into()),
+        }
+    }
+
+    /// What the task remembers, if that goes with its row.
+    fn remembered(&self, meta: Option<(Epoch, Memory)>, operator: &str) -> Result<Option<Memory>, Fault> {
+        let row = &self.claimed.row;
+        let has = meta.as_ref().map_or(Epoch(0), |(epoch, _)| *epoch);
+        let goes = match row.guarantee {
+            Guarantee::ExactlyOnce => has == row.epoch,
+            Guarantee::AtLeastOnce => has >= row.epoch,
+        };
+        if goes {
+            return Ok(meta.map(|(_, memory)| memory));
+        }
+        let meta = if meta.is_some() { format!("epoch {has}") } else { "nothing".to_owned() };
+        let operator = operator.to_owned();
+        Err(Contradiction::Behind { task: self.id(), operator, row: row.epoch, meta }.into())
+    }
+}
+
+/// Stores that were behind count as current only now that their index is whole.
+fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, now: Timestamp) -> Result<(), Fault> {
+    for (node, local) in behind {
+        if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
+            state.index_expiry()?;
+            state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now);
+            state.flush()?;
+        }
+    }
+    Ok(())
+}
