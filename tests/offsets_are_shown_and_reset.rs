@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::support::command::{Place, repository};
@@ -176,4 +179,46 @@ fn a_pipeline_that_runs_is_not_reset() {
     refused.failed(1, &["reset busy: it runs, or has stopped with --stay", "stop the node at 127.0.0.1"]);
     node.stop();
     stopped.offsets(&["--reset", "latest", "--drop-state"]).ok();
+}
+
+/// Commits offsets of a group's topic, as tools that reset offsets do.
+fn commit_by_hand(group: &str, topic: &str, offset: i64) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", Broker::shared().address()).set("group.id", group);
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS as i32 {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+    }
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+}
+
+/// 4 partitions, 2 stages, sled: the rows of both stages are overwritten by hand. The pipeline is refused, and so is a
+/// repair that would have to guess; then it goes on where it was, and counts on.
+#[test]
+fn rows_that_were_overwritten_are_repaired_from_the_changelog() {
+    let mut stopped = Stopped::new("mended", true, false);
+    stopped.feed(4);
+    let before = stopped.standings();
+    commit_by_hand("wasmill.mended", "wasmill.mended.count-tasks", 0);
+    let run = ["run", "pipeline.yaml", "--until-end", "--data-dir", "data"].map(str::to_owned).to_vec();
+    let refused = stopped.place.run([run.clone(), stopped.log()].concat());
+    refused.failed(1, &["committed by something else than wasmill", "wasmill offsets PIPELINE --from-changelog"]);
+    stopped.offsets(&[]).failed(1, &["committed by something else than wasmill"]);
+    stopped.offsets(&["--from-changelog"]).ok();
+    for (place, [next, _, epoch]) in stopped.standings() {
+        let [was, _, last] = before[&place];
+        let is_keyed = place.0.ends_with("-repartition");
+        assert!(next == was && epoch == if is_keyed { last + 1 } else { last }, "{place:?}: {next} {epoch} {before:?}");
+    }
+    commit_by_hand("wasmill.mended", "wasmill.mended.lines-tasks", 7);
+    let guess = stopped.offsets(&["--from-changelog"]);
+    guess.failed(1, &["the offset of mended-lines/0 is lost, and no changelog knows it", "--reset lines/0=OFFSET"]);
+    let resets: Vec<_> = (0..PARTITIONS as u64)
+        .map(|partition| format!("lines/{partition}={}", before[&("mended-lines".to_owned(), partition)][0]))
+        .collect();
+    let resets = resets.iter().flat_map(|reset| ["--reset", reset]);
+    stopped.offsets(&["--from-changelog"].into_iter().chain(resets).collect::<Vec<_>>()).ok();
+    stopped.feed(5);
+    stopped.counts(1);
 }

@@ -29,6 +29,20 @@ pub struct Terms {
     pub revision: u64,
     /// What its readers may rely on.
     pub guarantee: Guarantee,
+    /// What is done where a task's row and its changelogs contradict each other.
+    pub repair: Repair,
+}
+
+/// What is done where a task's row and its changelogs contradict each other, because somebody changed one of them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Repair {
+    /// Nothing: the worker ends, and says which.
+    #[default]
+    Never,
+    /// The changelogs are believed: the task goes on from the last epoch that they know of.
+    FromChangelog,
+    /// The task is to forget what they say anyway.
+    Forget,
 }
 
 /// How large an epoch may grow. Whichever comes first ends it.

@@ -36,12 +36,13 @@ pub(crate) struct World<'a> {
 enum Contradiction {
     #[error(
         "task {task}: its row says epoch {row}, but the changelog of {operator} has epoch {meta}: \
-         somebody changed one of them; start over with --fresh, or restore the group's offsets"
+         somebody changed one of them; go on from the changelog with `wasmill offsets PIPELINE --from-changelog`"
     )]
     Ahead { task: TaskId, operator: String, row: Epoch, meta: Epoch },
     #[error(
         "task {task}: its row says epoch {row}, but the changelog of {operator} has {meta}: \
-         was the topic deleted or made anew? start over with --fresh, or restore it"
+         was the topic deleted or made anew? restore it; or go on from what it has with `wasmill offsets PIPELINE \
+         --from-changelog`; or forget the rows with `wasmill offsets PIPELINE --reset WHERE --drop-state`"
     )]
     Behind { task: TaskId, operator: String, row: Epoch, meta: String },
     #[error(
@@ -49,6 +50,11 @@ enum Contradiction {
          as those of other topics: start over with --fresh, or give the pipeline another name"
     )]
     Reshaped { task: TaskId },
+    #[error(
+        "task {task}: the changelog of {operator} has nothing to go on from, and its row says epoch {row}: say where with \
+         `wasmill offsets PIPELINE --reset WHERE --drop-state`"
+    )]
+    Empty { task: TaskId, operator: String, row: Epoch },
     #[error("task {task}: what it remembers cannot be read: it was written by another version of Wasmill")]
     Unreadable { task: TaskId },
 }

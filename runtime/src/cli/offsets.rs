@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
+use wasmill_core::commit::Repair;
 use wasmill_core::record::Offset;
 
 use self::target::Target;
@@ -50,11 +51,24 @@ pub struct Args {
     #[arg(long, value_name = "[SOURCE[/PARTITION]=]WHERE")]
     pub reset: Vec<Target>,
     /// Forget all that the operators remember, with a reset
-    #[arg(long, requires = "reset")]
+    #[arg(long, requires = "reset", conflicts_with = "from_changelog")]
     pub drop_state: bool,
+    /// Go on from what the changelogs say, where somebody has changed or lost the group's offsets
+    #[arg(long)]
+    pub from_changelog: bool,
     /// How to print them
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
+}
+
+impl Args {
+    fn repair(&self) -> Repair {
+        match (self.from_changelog, self.reset.is_empty()) {
+            (true, _) => Repair::FromChangelog,
+            (false, true) => Repair::Never,
+            (false, false) => Repair::Forget,
+        }
+    }
 }
 
 /// Shows the offsets, after it has moved them where that is asked for.
@@ -62,7 +76,7 @@ pub fn run(args: &Args, to: &mut impl Write) -> Result<()> {
     let graph = load(&args.pipeline)?;
     let site = Site::open(args, graph)?;
     let before = site.standings()?;
-    if args.reset.is_empty() {
+    if args.reset.is_empty() && !args.from_changelog {
         return Ok(until_closed(print(&before, args.output, to))?);
     }
     let moves = moves(args, &site, &before)?;
@@ -101,7 +115,7 @@ impl<'a> Site<'a> {
     }
 
     fn standings(&self) -> Result<Vec<Standing>> {
-        self.prepared()?.standings(self.backend.as_ref())
+        self.prepared()?.standings(self.backend.as_ref(), self.args.repair())
     }
 
     fn reset(&self, moves: &[(Standing, Offset)], forget: bool) -> Result<()> {
@@ -117,7 +131,7 @@ impl<'a> Site<'a> {
         let files = self.directory.clone().unwrap_or_default();
         let settings = Settings {
             workers: 1,
-            reading: Reading::Nothing,
+            reading: Reading::Nothing(self.args.repair()),
             row_cache: 0,
             epoch_records: None,
             files,
@@ -145,7 +159,9 @@ impl Drop for Site<'_> {
 fn moves(args: &Args, site: &Site<'_>, standings: &[Standing]) -> Result<Vec<(Standing, Offset)>> {
     let (name, prepared) = (site.graph.name(), site.prepared()?);
     let stateful = prepared.stateful();
-    if !stateful.is_empty() && !args.drop_state {
+    if args.from_changelog {
+        knows_all(args, name, standings)?;
+    } else if !stateful.is_empty() && !args.drop_state {
         bail!(
             "reset {name}: what is read again would count twice, for {} remembers what was read before: say --drop-state \
              to have all of that forgotten",
@@ -154,13 +170,12 @@ fn moves(args: &Args, site: &Site<'_>, standings: &[Standing]) -> Result<Vec<(St
     }
     let mut moves: Vec<(Standing, Offset)> = Vec::new();
     for target in &args.reset {
-        let named = standings.iter().filter(|standing| standing.source && target.names(standing)).collect::<Vec<_>>();
-        if named.is_empty() {
-            let mut names: Vec<_> = standings.iter().filter(|standing| standing.source).map(place).collect();
-            names.dedup();
-            bail!("reset {name}: no source is named by {target}; the sources are those of {}", names.join(", "));
+        let sources = || standings.iter().filter(|standing| standing.source);
+        if !sources().any(|standing| target.names(standing)) {
+            let places: Vec<_> = sources().map(place).collect();
+            bail!("reset {name}: no source is named by {target}; the sources are those of {}", places.join(", "));
         }
-        for standing in named {
+        for standing in sources().filter(|standing| target.names(standing)) {
             let next = target.offset(standing)?;
             moves.retain(|(other, _)| (other.task, other.input) != (standing.task, standing.input));
             moves.push((standing.clone(), next));
@@ -171,6 +186,21 @@ fn moves(args: &Args, site: &Site<'_>, standings: &[Standing]) -> Result<Vec<(St
         moves.extend(standings.iter().filter(|standing| !standing.source).map(|own| (own.clone(), own.end)));
     }
     Ok(moves)
+}
+
+/// Fails where no changelog says where a task stood, and no reset says where it is to go on.
+fn knows_all(args: &Args, name: &str, standings: &[Standing]) -> Result<()> {
+    let told = |standing: &&Standing| args.reset.iter().any(|target| target.names(standing));
+    let lost = standings.iter().find(|standing| standing.epoch.is_none() && !standing.remembered && !told(standing));
+    match lost {
+        None => Ok(()),
+        Some(standing) => bail!(
+            "reset {name}: the offset of {} is lost, and no changelog knows it: say where to go on with --reset {}/{}=OFFSET",
+            place(standing),
+            standing.name,
+            standing.task.partition
+        ),
+    }
 }
 
 #[derive(Serialize)]

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::groups::GroupInfo;
 use wasmill_core::record::{Offset, Partition};
 
 use super::admin;
@@ -46,7 +47,7 @@ impl Lookup {
     pub fn members(&self, group: &str) -> Result<Vec<String>, Error> {
         let asked = self.all.fetch_group_list(Some(group), ASK);
         let groups = asked.map_err(|error| Error::failed(format!("ask for the members of group {group}"), error))?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
+        let members = groups.groups().iter().flat_map(GroupInfo::members);
         Ok(members.map(|member| format!("the node at {}", member.client_host().trim_start_matches('/'))).collect())
     }
 

@@ -34,6 +34,8 @@ pub struct Rows {
     group: Arc<Group>,
     worker: u32,
     id: String,
+    /// Whether a row that cannot be read is none.
+    lenient: bool,
 }
 
 impl fmt::Debug for Rows {
@@ -52,7 +54,13 @@ impl Rows {
             pipeline: Arc::clone(pipeline),
             group: Arc::clone(group),
             worker,
+            lenient: false,
         })
+    }
+
+    /// From now on a row that somebody else has written is none.
+    pub fn pass_over_unreadable(&mut self) {
+        self.lenient = true;
     }
 
     /// The row of a task as a client sees it, asked for until a deadline: a time-out says that it is not decided yet.
@@ -75,7 +83,10 @@ impl Rows {
             });
             match found {
                 Ok(None) => return Ok(None),
-                Ok(Some((epoch, metadata))) => return decode(&doing, epoch, &metadata).map(Some),
+                Ok(Some((epoch, metadata))) => {
+                    let row = decode(epoch, &metadata);
+                    return if row.is_none() && !self.lenient { Err(unreadable(&doing, epoch)) } else { Ok(row) };
+                }
                 Err(error) if is_passing(error.rdkafka_error_code()) && Instant::now() < deadline => {
                     tracing::debug!(%task, error = describe(&error), "a row is not decided yet");
                 }
@@ -85,12 +96,14 @@ impl Rows {
     }
 }
 
-/// The rows of tasks as they were committed last, without those that are not decided yet.
+/// The rows of tasks as they were committed last, without those that are not decided yet. `lenient`: without those that
+/// something else has written, too.
 pub fn latest(
     client: &Client,
     group: &str,
     topology: &Topology,
     tasks: &[TaskId],
+    lenient: bool,
 ) -> Result<BTreeMap<TaskId, TaskRow>, Fault> {
     let doing = format!("read the rows of group {group}");
     let consumer = client.rows(group, "read_uncommitted")?;
@@ -105,7 +118,12 @@ pub fn latest(
         let Some(element) = list.find_partition(topic, task.partition.0 as i32) else { continue };
         element.error().map_err(|error| asked(&doing, &error))?;
         if let Offset::Offset(epoch) = element.offset() {
-            rows.insert(task, decode(&doing, Epoch(epoch as u64), element.metadata())?);
+            let epoch = Epoch(epoch as u64);
+            match decode(epoch, element.metadata()) {
+                Some(row) => _ = rows.insert(task, row),
+                None if lenient => {}
+                None => return Err(unreadable(&doing, epoch)),
+            }
         }
     }
     Ok(rows)
@@ -119,14 +137,17 @@ fn owner(pipeline: &Pipeline, worker: u32) -> String {
     }
 }
 
-fn decode(doing: &str, epoch: Epoch, metadata: &str) -> Result<TaskRow, Fault> {
-    let bytes = STANDARD_NO_PAD.decode(metadata).ok();
-    bytes.and_then(|bytes| TaskRow::decode(epoch, &bytes)).ok_or_else(|| {
-        Fault::Fatal(format!(
-            "{doing}: the offset {epoch} was committed by something else than wasmill, or by a newer one; \
-             run that one, or start over with --fresh"
-        ))
-    })
+/// The row in an offset's metadata; `None` if something else wrote it.
+fn decode(epoch: Epoch, metadata: &str) -> Option<TaskRow> {
+    let bytes = STANDARD_NO_PAD.decode(metadata).ok()?;
+    TaskRow::decode(epoch, &bytes)
+}
+
+fn unreadable(doing: &str, epoch: Epoch) -> Fault {
+    Fault::Fatal(format!(
+        "{doing}: the offset {epoch} was committed by something else than wasmill, or by a newer one: run that one; or go on \
+         from the changelog with `wasmill offsets PIPELINE --from-changelog`; or say where to go on, with `--reset WHERE`"
+    ))
 }
 
 impl port::Tasks for Rows {

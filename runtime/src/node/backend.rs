@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
-use wasmill_core::commit::Guarantee;
+use wasmill_core::commit::{Guarantee, Repair};
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Limits;
 use wasmill_core::task::row::TaskRow;
@@ -63,8 +63,15 @@ pub trait Backend: Send + Sync {
     /// The first offset that is kept.
     fn start(&self, topic: &str, partition: Partition) -> Result<Offset>;
 
-    /// The committed rows of tasks, by the tasks that have one.
-    fn rows(&self, group: &str, topology: &Arc<Topology>, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRow>>;
+    /// The committed rows of tasks, by the tasks that have one. Where rows are to be repaired, one that cannot be read is
+    /// none.
+    fn rows(
+        &self,
+        group: &str,
+        topology: &Arc<Topology>,
+        tasks: &[TaskId],
+        repair: Repair,
+    ) -> Result<BTreeMap<TaskId, TaskRow>>;
 
     /// The nodes that run a pipeline now, or hold its tasks.
     fn members(&self, group: &str) -> Result<Vec<String>>;
@@ -93,8 +100,8 @@ pub trait Backend: Send + Sync {
 
 /// The place of a pipeline on a log.
 pub trait Site: Send + Sync {
-    /// The ports of a worker. Called on the worker's thread.
-    fn ports(&self, worker: usize) -> Result<Ports>;
+    /// The ports of a worker. Called on the worker's thread. Where rows are to be repaired, one that cannot be read is none.
+    fn ports(&self, worker: usize, repair: Repair) -> Result<Ports>;
 
     /// Who says which tasks this process has. To be asked once.
     fn membership(&self) -> Membership;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Result, anyhow};
 use tracing::warn;
 use uuid::Uuid;
+use wasmill_core::commit::Repair;
 use wasmill_core::port;
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Limits;
@@ -125,7 +126,7 @@ struct Place {
 }
 
 impl Site for Place {
-    fn ports(&self, worker: usize) -> Result<Ports> {
+    fn ports(&self, worker: usize, _: Repair) -> Result<Ports> {
         let (log, topology) = (|| self.log.clone(), || self.topology.clone());
         let id = format!("{}/{}/{worker}", self.pipeline, self.incarnation);
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner).stores(&self.topology);
@@ -174,10 +175,16 @@ impl Backend for Embedded {
         Ok(self.log.start(&self.log.topic(topic)?, partition)?)
     }
 
-    fn rows(&self, _: &str, topology: &Arc<Topology>, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRow>> {
+    fn rows(
+        &self,
+        _: &str,
+        topology: &Arc<Topology>,
+        tasks: &[TaskId],
+        _: Repair,
+    ) -> Result<BTreeMap<TaskId, TaskRow>> {
         let mut rows = Tasks::new(self.log.clone(), topology.clone(), "");
         let row = |&task: &TaskId| port::Tasks::row(&mut rows, task).map(|row| row.map(|row| (task, row))).transpose();
-        Ok(tasks.iter().filter_map(row).collect::<Result<_, _>>().map_err(|fault| anyhow!("{fault}"))?)
+        tasks.iter().filter_map(row).collect::<Result<_, _>>().map_err(|fault| anyhow!("{fault}"))
     }
 
     fn members(&self, _: &str) -> Result<Vec<String>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use uuid::Uuid;
-use wasmill_core::commit::Guarantee;
+use wasmill_core::commit::{Guarantee, Repair};
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::scope::Limits;
 use wasmill_core::task::row::TaskRow;
@@ -119,8 +119,15 @@ impl Backend for Kafka {
         Ok(self.lookup.start(topic, partition)?)
     }
 
-    fn rows(&self, group: &str, topology: &Arc<Topology>, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRow>> {
-        rows::latest(&self.client, group, topology, tasks).map_err(|fault| anyhow!("{fault}"))
+    fn rows(
+        &self,
+        group: &str,
+        topology: &Arc<Topology>,
+        tasks: &[TaskId],
+        repair: Repair,
+    ) -> Result<BTreeMap<TaskId, TaskRow>> {
+        let lenient = repair != Repair::Never;
+        rows::latest(&self.client, group, topology, tasks, lenient).map_err(|fault| anyhow!("{fault}"))
     }
 
     fn members(&self, group: &str) -> Result<Vec<String>> {
@@ -178,8 +185,11 @@ struct Place {
 }
 
 impl Site for Place {
-    fn ports(&self, worker: usize) -> Result<Ports> {
+    fn ports(&self, worker: usize, repair: Repair) -> Result<Ports> {
         let mut made = self.pipeline.worker(worker as u32, &self.group)?;
+        if repair != Repair::Never {
+            made.tasks.pass_over_unreadable();
+        }
         for (&(task, input), &stop) in &self.stops {
             made.source.stop_at(task, input, stop);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tracing::warn;
-use wasmill_core::commit::{Bounds, RowCache};
+use wasmill_core::commit::{Bounds, Repair, RowCache};
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::state::Size;
 use wasmill_core::task::memory::Counts;
@@ -227,8 +227,8 @@ pub enum Reading {
     All,
     /// What is there now, and what comes of it.
     UntilEnd,
-    /// Nothing: the tasks are only acquired.
-    Nothing,
+    /// Nothing: the tasks are only acquired, with this done about rows that contradict their changelogs.
+    Nothing(Repair),
 }
 
 /// Pipelines that run.
@@ -311,7 +311,7 @@ impl Running {
         for prepared in prepared {
             let stops = match settings.reading {
                 Reading::UntilEnd => prepared.stops(running.backend.as_ref(), &written)?,
-                Reading::All | Reading::Nothing => Stops::new(),
+                Reading::All | Reading::Nothing(_) => Stops::new(),
             };
             let first = running.workers.len();
             let workers = first..first + per_pipeline(&prepared);
@@ -339,8 +339,11 @@ impl Running {
         let row_cache = RowCache { bytes: settings.row_cache, ..RowCache::default() };
         let assembly = prepared.assembly.clone();
         let (pipeline, gate) = (pipeline.clone(), self.gate.clone());
-        let idle = settings.reading == Reading::Nothing;
-        let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache, idle };
+        let (idle, repair) = match settings.reading {
+            Reading::Nothing(repair) => (true, repair),
+            Reading::All | Reading::UntilEnd => (false, Repair::Never),
+        };
+        let job = Job { pipeline, assembly, site: site.clone(), gate, bounds, row_cache, idle, repair };
         let (job, first) = (Arc::new(job), self.workers.len());
         for (worker, meter) in meters.iter().enumerate() {
             self.workers.push(spawn(job.clone(), worker, first + worker, self.board.clone(), meter.clone())?);

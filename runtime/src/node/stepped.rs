@@ -21,7 +21,7 @@ pub(super) fn ports(ports: Ports) -> Ports {
     let Ports { source, sink, tasks, changelog, stores } = ports;
     Ports {
         source,
-        sink: Box::new(Sink { sink, at: At::Nothing, answered: false }),
+        sink: Box::new(Sink { port: sink, at: At::Nothing, answered: false }),
         tasks,
         changelog: Box::new(Changelog(changelog)),
         stores: Box::new(Stores(stores)),
@@ -42,7 +42,7 @@ enum At {
 }
 
 struct Sink {
-    sink: Box<dyn port::Sink>,
+    port: Box<dyn port::Sink>,
     at: At,
     /// Whether an epoch was committed, and no transaction begun since.
     answered: bool,
@@ -75,7 +75,7 @@ fn tell(what: &str, sealed: &[Sealed]) {
 
 impl port::Sink for Sink {
     fn begin(&mut self) -> Result<(), Fault> {
-        self.sink.begin()?;
+        self.port.begin()?;
         self.at = At::Begun;
         if std::mem::take(&mut self.answered) {
             step::reached(Step::Publish);
@@ -85,14 +85,14 @@ impl port::Sink for Sink {
 
     fn send(&mut self, target: Target, from: Partition, records: &Batch) -> Result<(), Fault> {
         self.open();
-        self.sink.send(target, from, records)?;
+        self.port.send(target, from, records)?;
         step::reached(Step::Process);
         Ok(())
     }
 
     fn tell(&mut self, target: Target, control: Control) -> Result<(), Fault> {
         self.open();
-        self.sink.tell(target, control)
+        self.port.tell(target, control)
     }
 
     fn change(
@@ -103,26 +103,26 @@ impl port::Sink for Sink {
         value: Option<&[u8]>,
     ) -> Result<(), Fault> {
         self.seal();
-        self.sink.change(changelog, partition, row, value)
+        self.port.change(changelog, partition, row, value)
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
         self.seal();
         step::reached(Step::Changelog);
-        self.sink.flush()?;
+        self.port.flush()?;
         step::reached(Step::Flush);
         Ok(())
     }
 
     fn commit(&mut self, sealed: &[Sealed]) -> Result<Vec<Written>, Fault> {
         if self.at < At::Open {
-            let written = self.sink.commit(sealed)?;
+            let written = self.port.commit(sealed)?;
             step::reached(Step::Claim);
             return Ok(written);
         }
         tell("sealed", sealed);
-        let sink = &mut self.sink;
-        let written = step::commit(|| sink.commit(sealed))?;
+        let port = &mut self.port;
+        let written = step::commit(|| port.commit(sealed))?;
         (self.at, self.answered) = (At::Nothing, true);
         tell("answered", sealed);
         step::reached(Step::Answer);
@@ -131,12 +131,12 @@ impl port::Sink for Sink {
 
     fn abort(&mut self) -> Result<(), Fault> {
         self.at = At::Nothing;
-        self.sink.abort()
+        self.port.abort()
     }
 
     fn reset(&mut self) -> Result<(), Fault> {
         self.at = At::Nothing;
-        self.sink.reset()
+        self.port.reset()
     }
 }
 

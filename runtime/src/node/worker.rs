@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tracing::{debug, error};
-use wasmill_core::commit::{Bounds, RowCache, Slice, Terms};
+use wasmill_core::commit::{Bounds, Repair, RowCache, Slice, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Now, Offset, TaskId, Timestamp};
 use wasmill_core::recovery::Left;
@@ -154,6 +154,8 @@ pub struct Job {
     pub row_cache: RowCache,
     /// Whether nothing is processed: the worker does only what it is told.
     pub idle: bool,
+    /// What is done about rows that contradict their changelogs.
+    pub repair: Repair,
 }
 
 /// Starts a worker without tasks.
@@ -204,12 +206,13 @@ fn run(
     meter: &Arc<Meter>,
     tell: impl Fn(&mut dyn FnMut(&mut Status)),
 ) -> Result<()> {
-    let ports = metered::ports(stepped::ports(job.site.ports(worker)?), meter);
+    let ports = metered::ports(stepped::ports(job.site.ports(worker, job.repair)?), meter);
     let ports = Ports { tasks: Box::new(Gated::new(ports.tasks, job.gate.clone())), ..ports };
     let stages = job.assembly.stages.clone();
     let operators = metered::operators(job.assembly.operators(meter)?, meter);
     let (revision, guarantee) = (job.assembly.shape(), job.site.guarantee());
-    let terms = Terms { bounds: job.bounds, row_cache: job.row_cache, slice: Slice::default(), revision, guarantee };
+    let (bounds, row_cache, repair) = (job.bounds, job.row_cache, job.repair);
+    let terms = Terms { bounds, row_cache, slice: Slice::default(), revision, guarantee, repair };
     let mut running = worker::Worker::new(ports, stages, operators, terms);
     if let Err(fault) = running.prepare() {
         // It is tried again once there are tasks.
@@ -228,6 +231,7 @@ fn move_tasks(running: &mut worker::Worker, reset: &Reset, clocks: &Clocks) -> R
     let mut left = RESETS;
     let answer = loop {
         left -= 1;
+        while running.restore_only(clocks.read(), WAIT)? {}
         match running.reset(&reset.moves, reset.forget, clocks.read()) {
             Ok(()) => break Ok(()),
             Err(fault @ Fault::Fatal(_)) => return Err(fault),

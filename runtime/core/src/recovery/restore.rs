@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commit::{Guarantee, Slice};
+use crate::commit::{Guarantee, Repair, Slice};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Lease, Sealed, Store};
 use crate::record::{Epoch, Now, TaskId, Timestamp};
@@ -130,9 +130,10 @@ impl Restore {
         &mut self,
         stage: &Arc<Stage>,
         operators: &[Box<dyn Operator>],
+        repair: Repair,
         now: Timestamp,
     ) -> Result<(Task, Restored), Fault> {
-        let (rows, row) = (self.rows.take().unwrap_or_default(), &self.claimed.row);
+        let (rows, mut row) = (self.rows.take().unwrap_or_default(), self.claimed.row.clone());
         let restored = Restored {
             rows: rows.iter().map(Rows::count).sum(),
             wiped: rows.iter().map(|rows| u32::from(rows.wiped)).sum(),
@@ -144,16 +145,20 @@ impl Restore {
         };
         let (mut stores, mut behind) = (Vec::new(), Vec::new());
         for rows in rows {
-            let node = rows.node;
-            let (store, local) = rows.into_store(row.epoch);
+            let (node, local) = (rows.node, rows.local());
+            let store = rows.into_store();
             let operator = &stage.nodes[node].operator;
-            let meta = self.meta(store.as_ref(), operator)?;
+            let meta = self.meta(store.as_ref(), operator, repair)?;
             if stage.home().is_some_and(|(home, _)| home == node) {
-                remembered = self.remembered(meta, operator)?;
+                remembered = match repair {
+                    Repair::Never => self.remembered(meta, operator)?,
+                    _ => self.repaired(&mut row, meta, operator, repair)?,
+                };
             }
             behind.extend(local.map(|local| (node, local)));
             stores.push((node, store));
         }
+        let row = &row;
         let mut memory = remembered.unwrap_or_else(|| Memory::new(stage, row.next.clone()));
         memory.next.clone_from(&row.next);
         memory.marks.clone_from(&row.marks);
@@ -169,7 +174,7 @@ impl Restore {
             states[node] = Some(Box::new(opened));
         }
         let mut task = Task::new(self.id(), self.lease(), stage.clone(), row, memory, states, now);
-        become_current(&mut task, behind, now)?;
+        become_current(&mut task, behind, row.epoch, now)?;
         // The first reads, so that a store that opens well and cannot be read is found out here.
         task.next_tick(Now { time: now, steady: now })?;
         if let Some(verdicts) = self.verdicts.take() {
@@ -179,11 +184,11 @@ impl Restore {
     }
 
     /// What the rows of an operator say of the task.
-    fn meta(&self, store: &dyn Store, operator: &str) -> Result<Option<(Epoch, Memory)>, Fault> {
+    fn meta(&self, store: &dyn Store, operator: &str, repair: Repair) -> Result<Option<(Epoch, Memory)>, Fault> {
         let Some(meta) = store.get(&META)? else { return Ok(None) };
         let (meta, memory) = self.decode(&meta)?;
         let (task, row) = (self.id(), &self.claimed.row);
-        if meta > row.epoch && row.guarantee == Guarantee::ExactlyOnce {
+        if meta > row.epoch && row.guarantee == Guarantee::ExactlyOnce && repair == Repair::Never {
             return Err(Contradiction::Ahead { task, operator: operator.to_owned(), row: row.epoch, meta }.into());
         }
         Ok(Some((meta, memory)))
@@ -213,9 +218,33 @@ impl Restore {
     }
 }
 
+impl Restore {
+    /// What the task remembers where that need not go with its row, which is changed to what the changelog says.
+    fn repaired(
+        &self,
+        row: &mut TaskRow,
+        meta: Option<(Epoch, Memory)>,
+        operator: &str,
+        repair: Repair,
+    ) -> Result<Option<Memory>, Fault> {
+        let Some((epoch, memory)) = meta else {
+            let (task, operator, epoch) = (self.id(), operator.to_owned(), row.epoch);
+            let is_new = epoch == Epoch(0) || repair == Repair::Forget;
+            return if is_new { Ok(None) } else { Err(Contradiction::Empty { task, operator, row: epoch }.into()) };
+        };
+        if repair == Repair::FromChangelog && epoch != row.epoch {
+            row.next.clone_from(&memory.next);
+            row.marks.clear();
+        }
+        row.epoch = row.epoch.max(epoch);
+        Ok(Some(memory))
+    }
+}
+
 /// Stores that were behind count as current only now that their index is whole.
-fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, now: Timestamp) -> Result<(), Fault> {
+fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, epoch: Epoch, now: Timestamp) -> Result<(), Fault> {
     for (node, local) in behind {
+        let local = Local { epoch: Some(epoch), ..local };
         if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
             state.index_expiry()?;
             state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::commit::{Guarantee, Slice};
 use crate::port::{Changelog, ChangelogId, Fault, Store, StoreError, Write};
-use crate::record::{Epoch, Offset, Partition, TaskId};
+use crate::record::{Offset, Partition, TaskId};
 use crate::recovery::{Claimed, World};
 use crate::state::State;
 use crate::task::memory::Local;
@@ -152,9 +152,14 @@ impl Rows {
         Ok(())
     }
 
-    /// The rows at rest, and what they will stand at, with an epoch, if they were behind.
-    pub(super) fn into_store(self, epoch: Epoch) -> (Box<dyn Store>, Option<Local>) {
-        (self.state.into_store(), self.tail.map(|tail| tail.local(Some(epoch))))
+    /// What they will stand at if they were behind, without the epoch.
+    pub(super) fn local(&self) -> Option<Local> {
+        self.tail.as_ref().map(Tail::local)
+    }
+
+    /// The rows at rest.
+    pub(super) fn into_store(self) -> Box<dyn Store> {
+        self.state.into_store()
     }
 }
 
@@ -163,11 +168,11 @@ impl Tail {
         self.from == Offset(0)
     }
 
-    fn local(&self, epoch: Option<Epoch>) -> Local {
-        Local { identity: self.identity.clone(), next: self.next, epoch }
+    fn local(&self) -> Local {
+        Local { identity: self.identity.clone(), next: self.next, epoch: None }
     }
 
     fn unfinished(&self) -> [Write; 1] {
-        [(Local::ROW.to_vec(), Some(self.local(None).encode()))]
+        [(Local::ROW.to_vec(), Some(self.local().encode()))]
     }
 }

@@ -17,11 +17,11 @@ impl Worker {
     pub fn reset(&mut self, moves: &Moves, forget: bool, now: Now) -> Result<(), Fault> {
         self.seal(now)?;
         let now = self.hear(now);
-        let moved = self.move_all(moves, forget, now);
-        if let Err(fault) = &moved {
+        let done = self.move_all(moves, forget, now);
+        if let Err(fault) = &done {
             self.recover(Err(fault.clone()), now)?;
         }
-        moved
+        done
     }
 
     fn move_all(&mut self, moves: &Moves, forget: bool, now: Timestamp) -> Result<(), Fault> {

@@ -219,7 +219,7 @@ impl Worker {
             let stage = usize::from(id.stage);
             let (Some(stage), Some(operators)) = (self.stages.get(stage), self.operators.get(stage)) else { continue };
             let mut built = None;
-            let answer = restore.build(stage, operators, now).map(|task| built = Some(task));
+            let answer = restore.build(stage, operators, self.terms.repair, now).map(|task| built = Some(task));
             let trusted = self.trust(&mut restore, answer);
             let Some((task, restored)) = built else {
                 self.restoring.push(restore);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmill_core::batch::Headers;
 use wasmill_core::cache::Lag;
-use wasmill_core::commit::{Bounds, Guarantee, RowCache, Slice, Terms};
+use wasmill_core::commit::{Bounds, Guarantee, Repair, RowCache, Slice, Terms};
 use wasmill_core::port::Fault;
 use wasmill_core::record::Now;
 use wasmill_core::row;
@@ -55,7 +55,14 @@ pub fn terms(delivery: Delivery, epoch: Duration) -> Terms {
     };
     let row_cache = RowCache { bytes: 2_000, lag: Lag { changes: 30, age: 3 * epoch } };
     let slice = Slice { records: 4, bytes: 1_000 };
-    Terms { bounds: Bounds { age: epoch, ..Bounds::default() }, row_cache, slice, revision: 1, guarantee }
+    Terms {
+        bounds: Bounds { age: epoch, ..Bounds::default() },
+        row_cache,
+        slice,
+        revision: 1,
+        repair: Repair::Never,
+        guarantee,
+    }
 }
 
 /// Runs the worker until all is processed, starting it anew whenever it dies.

@@ -273,6 +273,17 @@ impl Log {
         open.flat_map(|transaction| &transaction.rows).find(|(of, _)| *of == task).map(|(_, row)| row)
     }
 
+    /// Changes a committed row by hand.
+    pub fn tamper(&mut self, task: TaskId, change: impl FnOnce(TaskRow) -> Option<TaskRow>) {
+        let changed = self.rows.remove(&task).and_then(change);
+        self.rows.extend(changed.map(|row| (task, row)));
+    }
+
+    /// Deletes all of a partition by hand.
+    pub fn make_anew(&mut self, at: At) {
+        self.partitions.remove(&at);
+    }
+
     pub fn row(&self, task: TaskId) -> Option<&TaskRow> {
         self.rows.get(&task)
     }

@@ -59,8 +59,8 @@ impl Input {
             match (file, source.topics.first(), &source.file) {
                 (_, _, Some(_)) => {}
                 (Some(file), Some(topic), None) => {
-                    _ = inputs
-                        .insert(topic.clone(), feed::read(file).with_context(|| format!("source {}", source.name))?)
+                    let records = feed::read(file).with_context(|| format!("source {}", source.name))?;
+                    inputs.insert(topic.clone(), records);
                 }
                 _ => bail!(
                     "verify {}: there is nothing for source {} to read: give it a file with --feed {}=FILE, or a `sample`",

@@ -4,6 +4,7 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use wasmill_core::commit::Repair;
 use wasmill_core::port::{Mark, Position};
 use wasmill_core::record::{Epoch, Offset, Partition, TaskId};
 use wasmill_core::worker::reset::Moves;
@@ -27,6 +28,8 @@ pub struct Standing {
     pub name: String,
     /// Whether it is a source.
     pub source: bool,
+    /// Whether the task has a changelog, which knows where it stands.
+    pub remembered: bool,
     /// The topic, or the file.
     pub topic: String,
     /// The last committed epoch; `None`: the task never ran.
@@ -54,8 +57,8 @@ pub struct Reset {
 
 impl Prepared {
     /// Where each task stands in each of its inputs, as the log has it now.
-    pub fn standings(&self, backend: &dyn Backend) -> Result<Vec<Standing>> {
-        let rows = backend.rows(&self.plan.group, &self.assembly.topology, &self.assembly.tasks)?;
+    pub fn standings(&self, backend: &dyn Backend, repair: Repair) -> Result<Vec<Standing>> {
+        let rows = backend.rows(&self.plan.group, &self.assembly.topology, &self.assembly.tasks, repair)?;
         let mut standings = Vec::new();
         for (task, input, topic) in self.inputs() {
             let row = rows.get(&task);
@@ -69,6 +72,11 @@ impl Prepared {
                 input,
                 name,
                 source,
+                remembered: self
+                    .assembly
+                    .stages
+                    .get(usize::from(task.stage))
+                    .is_some_and(|stage| stage.home().is_some()),
                 topic: topic.to_owned(),
                 epoch: row.map(|row| row.epoch),
                 next: row.and_then(|row| row.next.get(input as usize).copied()),
@@ -119,24 +127,25 @@ impl Running {
             }
             self.wait(Duration::from_millis(20));
         }
-        let mut moves: Moves = pipeline.prepared.assembly.tasks.iter().map(|&task| (task, Vec::new())).collect();
+        // All that have state are committed anew, wherever they stand: that repairs what was changed by hand.
+        let is_stateful = |task: &&TaskId| {
+            let stage = pipeline.prepared.assembly.stages.get(usize::from(task.stage));
+            stage.is_some_and(|stage| stage.home().is_some())
+        };
+        let tasks = pipeline.prepared.assembly.tasks.iter().filter(is_stateful);
+        let mut moves: Moves = tasks.map(|&task| (task, Vec::new())).collect();
         for (Standing { task, input, .. }, next) in standings {
             let position = Position { input: *input, next: *next, mark: Mark::NONE };
             moves.entry(*task).or_default().push(position);
         }
-        if !forget {
-            moves.retain(|_, positions| !positions.is_empty());
-        }
         let worker = self.workers.first().context("the pipeline has no worker")?;
         let (done, answer) = mpsc::channel();
         worker.tell(Command::Reset(Reset { moves, forget, done }));
-        match answer.recv_timeout(PATIENCE) {
-            Ok(answer) => answer.map_err(|reason| anyhow!(reason)),
-            Err(_) => {
-                self.check()?;
-                bail!("the log did not answer within {PATIENCE:?}: look at the offsets before you try again")
-            }
+        if let Ok(answer) = answer.recv_timeout(PATIENCE) {
+            return answer.map_err(|reason| anyhow!(reason));
         }
+        self.check()?;
+        bail!("the log did not answer within {PATIENCE:?}: look at the offsets before you try again")
     }
 }
 
