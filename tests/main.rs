@@ -16,6 +16,7 @@ mod bad_input_is_told;
 mod bad_plugins_are_refused;
 mod bad_plugins_harm_nobody;
 mod bad_records_become_dead_letters;
+mod brokers_may_fail;
 mod built_ins_need_no_code;
 mod commands_say_what_there_is;
 mod documentation_is_run;
