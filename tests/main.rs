@@ -36,3 +36,5 @@ mod pipelines_are_verified;
 mod records_that_kill_the_process_are_found;
 mod running_pipelines_are_observed;
 mod steps_of_a_commit;
+mod stores_are_mended;
+mod tasks_come_and_go;

@@ -6,9 +6,11 @@
 mod audit;
 mod feeder;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use wasmill::kafka::admin::{self, Kind, NewTopic};
 use wasmill::kafka::{Client, Properties};
 
@@ -17,6 +19,7 @@ pub(crate) use self::feeder::Flow;
 use self::feeder::{Book, feed};
 use super::command::Place;
 use super::fleet::Node;
+use super::kafka::{ask, read};
 
 /// Partitions of all topics, so that two stages make twice as many tasks.
 const PARTITIONS: u32 = 8;
@@ -79,6 +82,29 @@ impl Ledger {
     pub(crate) fn own_topics(&self) -> Vec<String> {
         let names = ["entries-tasks", "shops-tasks", "shops-repartition"].into_iter().chain(CHANGELOGS);
         names.map(|name| self.own(name)).collect()
+    }
+
+    /// Offsets in the changelogs of each task now.
+    pub(crate) fn changes_by_task(&self) -> BTreeMap<String, u64> {
+        let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
+        let ends = ask("ends", &self.brokers, &changelogs.each_ref().map(String::as_str));
+        self.by_task(ends.iter().map(|end| (end, end["end"].as_u64().expect("an end"))))
+    }
+
+    /// Records in the changelogs of each task now.
+    pub(crate) fn rows_by_task(&self) -> BTreeMap<String, u64> {
+        let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
+        let records = read(&self.brokers, &changelogs.each_ref().map(String::as_str));
+        self.by_task(records.iter().map(|record| (record, 1)))
+    }
+
+    fn by_task<'a>(&self, counts: impl Iterator<Item = (&'a Value, u64)>) -> BTreeMap<String, u64> {
+        let mut tasks = BTreeMap::new();
+        for (place, count) in counts {
+            let stage = usize::from(place["topic"] == self.own(CHANGELOGS[2]).as_str());
+            *tasks.entry(format!("{stage}/{}", place["partition"])).or_default() += count;
+        }
+        tasks
     }
 
     /// Appends so many entries.

@@ -14,6 +14,7 @@
 //! | C11 | what operators were given is what became of it |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -27,14 +28,20 @@ use super::{CHANGELOGS, Ledger, PARTITIONS, SINKS};
 use crate::support::kafka::{ask, read, settle};
 
 /// What a ledger left.
-#[derive(Debug)]
 pub(crate) struct Audit {
     /// Entries, and so records in each sink.
-    pub(crate) entries: u64,
+    entries: u64,
     /// Records in the changelogs, those of memory included.
-    pub(crate) changes: usize,
+    changes: usize,
     /// The greatest epoch of a task.
-    pub(crate) epoch: u64,
+    epoch: u64,
+}
+
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entries, changes, epoch } = self;
+        write!(f, "{entries} entries, {changes} records in changelogs, epochs up to {epoch}")
+    }
 }
 
 /// Records by topic and partition, in their order.
