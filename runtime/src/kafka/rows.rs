@@ -95,8 +95,9 @@ fn decode(doing: &str, epoch: Epoch, metadata: &str) -> Result<TaskRow, Fault> {
     let bytes = STANDARD_NO_PAD.decode(metadata).ok();
     bytes.and_then(|bytes| TaskRow::decode(epoch, &bytes)).ok_or_else(|| {
         Fault::Fatal(format!(
-            "{doing}: the offset {epoch} was committed by something else than wasmill, or by a newer one; \
-             run that one, or start over with --fresh"
+            "{doing}: the offset {epoch} was committed by something else than wasmill, or by a newer one: run that one; or, \
+             if somebody reset the group's offsets, `wasmill offsets PIPELINE --from-changelog` restores them, and \
+             --fresh starts over"
         ))
     })
 }
