@@ -24,6 +24,7 @@ mod documentation_is_run;
 mod examples_do_what_they_say;
 mod files_are_copied_exactly_once;
 mod guests_are_fuzzed;
+mod kafka_inputs_arrive;
 mod kafka_is_secured;
 mod kafka_ports;
 mod kafka_runs_the_same_pipeline;
