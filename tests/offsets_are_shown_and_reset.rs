@@ -202,7 +202,7 @@ fn rows_that_were_overwritten_are_repaired_from_the_changelog() {
     let before = stopped.standings();
     commit_by_hand("wasmill.mended", "wasmill.mended.count-tasks", 0);
     let run = ["run", "pipeline.yaml", "--until-end", "--data-dir", "data"].map(str::to_owned).to_vec();
-    let refused = stopped.place.run([run.clone(), stopped.log()].concat());
+    let refused = stopped.place.run([run, stopped.log()].concat());
     refused.failed(1, &["committed by something else than wasmill", "wasmill offsets PIPELINE --from-changelog"]);
     stopped.offsets(&[]).failed(1, &["committed by something else than wasmill"]);
     stopped.offsets(&["--from-changelog"]).ok();

@@ -1,5 +1,9 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,7 +16,7 @@ import org.apache.kafka.common.utils.Utils;
 
 /**
  * A reader that is not Wasmill's: prints the committed records of topics, from the beginning to the end that they have
- * now, as JSON lines. Keys and values that are text are printed as text; absent ones as null.
+ * now, as JSON lines. Keys and values that are text are printed as text, others as {"base64": ...}; absent ones as null.
  *
  *   java -cp 'lib/*' Reader.java BROKERS TOPIC...
  *   java -cp 'lib/*' Reader.java partition PARTITIONS KEY...     prints the partition that Java gives each key
@@ -51,15 +55,25 @@ public final class Reader {
     private static void print(ConsumerRecord<byte[], byte[]> record) {
         System.out.println("{\"topic\":" + text(record.topic().getBytes()) + ",\"partition\":" + record.partition()
             + ",\"offset\":" + record.offset() + ",\"key\":" + text(record.key()) + ",\"value\":" + text(record.value())
-            + ",\"timestamp\":" + record.timestamp() + "}");
+            + ",\"timestamp\":" + record.timestamp() + ",\"headers\":[" + headers(record) + "]}");
+    }
+
+    private static String headers(ConsumerRecord<byte[], byte[]> record) {
+        List<String> headers = new ArrayList<>();
+        record.headers().forEach(h -> headers.add("[" + text(h.key().getBytes(UTF_8)) + "," + text(h.value()) + "]"));
+        return String.join(",", headers);
     }
 
     private static String text(byte[] bytes) {
         if (bytes == null) {
             return "null";
         }
+        String text = new String(bytes, UTF_8);
+        if (!Arrays.equals(text.getBytes(UTF_8), bytes)) {
+            return "{\"base64\":\"" + Base64.getEncoder().encodeToString(bytes) + "\"}";
+        }
         StringBuilder json = new StringBuilder("\"");
-        new String(bytes, java.nio.charset.StandardCharsets.UTF_8).chars().forEach(c -> {
+        text.chars().forEach(c -> {
             if (c == '"' || c == '\\') {
                 json.append('\\').append((char) c);
             } else if (c < 0x20) {

@@ -19,6 +19,10 @@ pub(crate) struct Said {
     pub(crate) epochs: BTreeMap<String, u64>,
     /// Rows that it restored for them.
     pub(crate) restored: u64,
+    /// How it acquired each task last.
+    pub(crate) acquired: BTreeMap<String, Acquired>,
+    /// Epochs that each worker committed.
+    pub(crate) commits: BTreeMap<String, usize>,
     /// How often the group gave it tasks or took some.
     pub(crate) moves: usize,
     /// How often it lost its membership.
@@ -27,13 +31,35 @@ pub(crate) struct Said {
     pub(crate) begun: usize,
     pub(crate) committed: usize,
     pub(crate) aborted: usize,
+    /// The tasks that the group gave it, acquired or not.
+    granted: BTreeSet<String>,
     /// Whether it says no more, as its process has ended.
     pub(crate) ended: bool,
     /// All of it.
     pub(crate) lines: Vec<String>,
 }
 
+/// Which worker acquired a task, and how many rows it restored for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Acquired {
+    pub(crate) worker: String,
+    pub(crate) restored: u64,
+}
+
 impl Said {
+    /// Whether it has tasks, and each worker that has some committed so many epochs more than it had before.
+    pub(crate) fn went_on(&self, before: &Self, epochs: usize) -> bool {
+        let commits = |said: &Self, worker: &str| said.commits.get(worker).copied().unwrap_or_default();
+        let busy = self.tasks.iter().filter_map(|task| self.acquired.get(task));
+        let mut busy = busy.map(|acquired| acquired.worker.as_str()).peekable();
+        busy.peek().is_some() && busy.all(|worker| commits(self, worker) >= commits(before, worker) + epochs)
+    }
+
+    /// Whether a line of its log has this.
+    pub(crate) fn says(&self, what: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(what))
+    }
+
     /// Epochs that are open.
     pub(crate) fn open(&self) -> usize {
         self.begun.saturating_sub(self.committed + self.aborted)
@@ -41,24 +67,40 @@ impl Said {
 
     fn hear(&mut self, line: &str) {
         self.begun += usize::from(line.contains("epoch begun"));
-        self.committed += usize::from(line.contains("epoch committed"));
+        if let Some((_, worker)) = line.split_once("epoch committed") {
+            self.committed += 1;
+            *self.commits.entry(field(worker, "worker=").unwrap_or_default().to_owned()).or_default() += 1;
+        }
         self.aborted += usize::from(line.contains("an epoch was lost"));
-        if line.contains("the group gives tasks") {
+        let named = |list: &str| -> Vec<String> {
+            let tasks = field(list, "tasks=").unwrap_or_default().trim_matches('"').split(',');
+            tasks.map(str::to_owned).collect()
+        };
+        if let Some((_, given)) = line.split_once("the group gives tasks to this node") {
             self.moves += 1;
+            self.granted.extend(named(given));
         }
         if let Some((_, taken)) =
             line.split_once("takes tasks from this node").or_else(|| line.split_once("this node lost its tasks"))
         {
             self.moves += 1;
             self.losses += usize::from(line.contains("lost"));
-            let taken = field(taken, "tasks=").unwrap_or_default();
-            taken.trim_matches('"').split(',').for_each(|task| _ = self.tasks.remove(task));
+            for task in named(taken) {
+                self.granted.remove(&task);
+                self.tasks.remove(&task);
+            }
         }
         if let Some(said) = line.split_once(" acquired ").map(|(_, said)| said) {
-            let task = field(said, "task=").unwrap_or_default();
-            self.tasks.insert(task.to_owned());
-            self.epochs.extend(field(said, "epoch=").map(|epoch| (task.to_owned(), epoch.parse().unwrap())));
-            self.restored += field(said, "restored=").and_then(|rows| rows.parse::<u64>().ok()).unwrap_or_default();
+            let part = |name| field(said, name).unwrap_or_default().to_owned();
+            let (task, worker, restored) =
+                (part("task="), part("worker="), part("restored=").parse().unwrap_or_default());
+            self.restored += restored;
+            self.epochs.extend(part("epoch=").parse().map(|epoch| (task.clone(), epoch)));
+            self.acquired.insert(task.clone(), Acquired { worker, restored });
+            // One that was taken meanwhile is told to be acquired all the same.
+            if self.granted.contains(&task) {
+                self.tasks.insert(task);
+            }
         }
         self.lines.push(line.to_owned());
     }
@@ -66,6 +108,25 @@ impl Said {
 
 fn field<'l>(said: &'l str, name: &str) -> Option<&'l str> {
     said.split(' ').find_map(|word| word.strip_prefix(name))
+}
+
+/// Waits until nodes share so many tasks as evenly as it goes, and each worker that has some has committed.
+#[track_caller]
+pub(crate) fn await_shares(nodes: &[&Node], tasks: usize) {
+    let is_shared = || {
+        let said: Vec<_> = nodes.iter().map(|node| node.said()).collect();
+        let even = said.iter().all(|said| said.tasks.len().abs_diff(tasks / nodes.len()) <= 1);
+        even && said.iter().map(|said| said.tasks.len()).sum::<usize>() == tasks
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !is_shared() {
+        let lines = || nodes.iter().flat_map(|node| node.said().lines).collect::<Vec<_>>().join("\n");
+        assert!(Instant::now() < deadline, "the nodes do not share {tasks} tasks:\n{}", lines());
+        nodes[0].waits(Duration::from_millis(50), |_| false);
+    }
+    for node in nodes {
+        node.until("commits", |said| said.went_on(&Said::default(), 5));
+    }
 }
 
 /// A process that runs a pipeline with others.

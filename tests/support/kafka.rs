@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+use serde_json::Value;
 use tempfile::TempDir;
 use wasmill::kafka::{Client, Timing};
 
@@ -42,16 +43,25 @@ impl Broker {
     /// The same in a directory that is there. In the settings `{port}` and `{controller}` stand for the ports, and `format`
     /// is for how the directory is formatted.
     pub(crate) fn start_in(directory: TempDir, settings: &[(&str, &str)], format: &[&str]) -> Self {
-        let (port, controller) = (free_port(), free_port());
+        let mut broker = Self::format(directory, [free_port(), free_port()], settings, format);
+        broker.restart();
+        broker
+    }
+
+    /// Formats a broker that is to listen at a port for clients and at one for controllers, and does not start it yet.
+    pub(super) fn format(
+        directory: TempDir,
+        [port, controller]: [u16; 2],
+        settings: &[(&str, &str)],
+        format: &[&str],
+    ) -> Self {
         let properties = properties(port, controller, directory.path(), settings);
         fs::write(directory.path().join("server.properties"), properties).expect("the broker's settings");
         let formats = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", "server.properties"];
         let formatted = java(directory.path()).args(formats).args(format).output();
         let formatted = formatted.unwrap_or_else(|error| no_java(&error));
         assert!(formatted.status.success(), "format: {}", String::from_utf8_lossy(&formatted.stdout));
-        let mut broker = Self { port, directory, process: None };
-        broker.restart();
-        broker
+        Self { port, directory, process: None }
     }
 
     /// A file beside the broker's data.
@@ -86,6 +96,12 @@ impl Broker {
 
     /// Starts it, after a kill on what that left, and waits until it answers.
     pub(crate) fn restart(&mut self) {
+        self.launch();
+        self.await_answer();
+    }
+
+    /// The same, and does not wait.
+    pub(super) fn launch(&mut self) {
         self.kill();
         let log = File::create(self.directory.path().join("broker.log")).expect("the broker's log");
         let mut command = Command::new("sh");
@@ -93,10 +109,9 @@ impl Broker {
         command.args(java_options(&jars())).args(["kafka.Kafka", "server.properties"]).stdin(Stdio::piped());
         command.stdout(log.try_clone().expect("the broker's log")).stderr(log);
         self.process = Some(command.spawn().expect("a shell"));
-        self.await_answer();
     }
 
-    fn await_answer(&self) {
+    pub(super) fn await_answer(&self) {
         let deadline = Instant::now() + START;
         while self.client().connect().is_err() {
             assert!(Instant::now() < deadline, "the broker does not answer:\n{}", self.log());
@@ -109,27 +124,12 @@ impl Broker {
 
     /// Waits until no transaction with records in a topic is open: the markers of one that is committed may come late.
     pub(crate) fn settle(&self, topic: &str) {
-        let client = |isolation: &str| -> BaseConsumer {
-            let mut config = ClientConfig::new();
-            config.set("bootstrap.servers", self.address()).set("isolation.level", isolation);
-            config.create().expect("a consumer")
-        };
-        let (stable, all) = (client("read_committed"), client("read_uncommitted"));
-        let metadata = all.fetch_metadata(Some(topic), START).expect("metadata");
-        let deadline = Instant::now() + START;
-        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-        for partition in partitions.map(MetadataPartition::id) {
-            let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(topic, partition, START).expect("its end").1;
-            while end(&stable) < end(&all) {
-                assert!(Instant::now() < deadline, "a transaction in {topic}/{partition} stays open");
-            }
-        }
+        settle(&self.address(), topic);
     }
 
     /// What kafka-clients in Java reads: the committed records of topics, to the end that they have now.
-    pub(crate) fn read(&self, topics: &[&str]) -> Vec<serde_json::Value> {
-        let lines = reader(&[&[self.address().as_str()], topics].concat());
-        lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    pub(crate) fn read(&self, topics: &[&str]) -> Vec<Value> {
+        read(&self.address(), topics)
     }
 }
 
@@ -139,16 +139,54 @@ impl Drop for Broker {
     }
 }
 
+/// Waits until no transaction with records in a topic is open, on the cluster of some brokers.
+pub(crate) fn settle(brokers: &str, topic: &str) {
+    let client = |isolation: &str| -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("isolation.level", isolation);
+        config.create().expect("a consumer")
+    };
+    let (stable, all) = (client("read_committed"), client("read_uncommitted"));
+    let metadata = all.fetch_metadata(Some(topic), START).expect("metadata");
+    let deadline = Instant::now() + START;
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+    for partition in partitions.map(MetadataPartition::id) {
+        let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(topic, partition, START).expect("its end").1;
+        while end(&stable) < end(&all) {
+            assert!(Instant::now() < deadline, "a transaction in {topic}/{partition} stays open");
+        }
+    }
+}
+
+/// The committed records of topics that kafka-clients reads from a cluster.
+pub(crate) fn read(brokers: &str, topics: &[&str]) -> Vec<Value> {
+    json_lines(&reader(&[&[brokers], topics].concat()))
+}
+
+/// Asks a cluster of something, or changes something in it, by Cluster.java.
+pub(crate) fn ask(command: &str, brokers: &str, arguments: &[&str]) -> Vec<Value> {
+    json_lines(&java_program("Cluster.java", &[&[command, brokers], arguments].concat()))
+}
+
+fn json_lines(lines: &[String]) -> Vec<Value> {
+    lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+}
+
 /// Runs Reader.java, and answers what it prints.
 pub(crate) fn reader(arguments: &[&str]) -> Vec<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/Reader.java");
+    java_program("Reader.java", arguments)
+}
+
+/// Runs a program in tests/kafka, and answers what it prints.
+pub(crate) fn java_program(name: &str, arguments: &[&str]) -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka").join(name);
     let mut command = java(Path::new("."));
     command.arg(source).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap_or_else(|error| no_java(&error));
     let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
     let lines = lines.collect::<Result<Vec<_>, _>>().expect("its output");
     let end = process.wait_with_output().expect("its end");
-    assert!(end.status.success(), "Reader.java: {}", String::from_utf8_lossy(&end.stderr));
+    assert!(end.status.success(), "{name}: {}", String::from_utf8_lossy(&end.stderr));
     lines
 }
 

@@ -191,8 +191,9 @@ fn judge(
                 .fetch_watermarks(topic, partition, ASK)
                 .map_or_else(|error| error.to_string(), |(first, end)| format!("{first} to {end}"));
             Err(Fault::Fatal(format!(
-                "read {topic}/{partition}: task {} is at offset {}, which is not in the topic any more (it has {there}); \
-                 restore the records, or start over with --fresh",
+                "read {topic}/{partition}: task {} is at offset {}, which is not in the topic any more (it has {there}): \
+                 the records between were deleted before they were read; restore them, skip them with `wasmill offsets \
+                 PIPELINE --reset …`, or start over with --fresh",
                 feed.task, feed.next
             )))
         }

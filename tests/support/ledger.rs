@@ -1,0 +1,163 @@
+//! A pipeline on Kafka whose every output can be told from its input, and a check of all that it leaves there.
+//!
+//! Entries with an account as key are copied, numbered and summed up by account, and summed up by shop, which another stage
+//! does behind a repartition topic.
+
+mod audit;
+mod feeder;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use wasmill::kafka::admin::{self, Kind, NewTopic};
+use wasmill::kafka::{Client, Properties};
+
+pub(crate) use self::audit::Audit;
+pub(crate) use self::feeder::Flow;
+use self::feeder::{Book, feed};
+use super::command::Place;
+use super::fleet::Node;
+use super::kafka::{ask, read};
+
+/// Partitions of all topics, so that two stages make twice as many tasks.
+const PARTITIONS: u32 = 8;
+
+/// Its tasks.
+pub(crate) const TASKS: usize = 2 * PARTITIONS as usize;
+
+/// The pipeline, its topics, and what was put into them.
+pub(crate) struct Ledger {
+    pub(crate) place: Place,
+    name: String,
+    brokers: String,
+    store: &'static str,
+    book: Arc<Mutex<Book>>,
+}
+
+impl Ledger {
+    /// Makes the topic of its entries on the cluster of some brokers.
+    pub(crate) fn new(name: &str, brokers: &str) -> Self {
+        let place = Place::new();
+        let mut pipeline = format!(
+            "format-version: 1\nname: {name}\ncommit: {{interval: 50ms}}\n\
+             sources:\n  entries: {{topic: {name}-entries}}\n\
+             operators:\n  numbers: {{use: count, from: entries}}\n  balances: {{use: sum, field: amount, from: entries}}\n\
+             \x20 shops: {{use: sum, field: amount, key: /shop, from: entries}}\nsinks:\n"
+        );
+        for (sink, from) in SINKS {
+            let topic = format!("{name}-{sink}");
+            writeln!(pipeline, "  {sink}: {{topic: {topic}, create: {{partitions: {PARTITIONS}}}, from: {from}}}")
+                .expect("a line");
+        }
+        place.write("pipeline.yaml", pipeline);
+        let client = Client::new(brokers, Properties::default());
+        let entries = NewTopic::new(format!("{name}-entries"), PARTITIONS, Kind::Plain);
+        admin::create(&client, &[entries]).expect("the topic of entries");
+        Self { place, name: name.to_owned(), brokers: brokers.to_owned(), store: "sled", book: Arc::default() }
+    }
+
+    /// The same with another store.
+    pub(crate) fn with_store(self, store: &'static str) -> Self {
+        Self { store, ..self }
+    }
+
+    /// The pipeline's group.
+    pub(crate) fn group(&self) -> String {
+        format!("wasmill.{}", self.name)
+    }
+
+    /// A topic that users see: `entries` or a sink.
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("{}-{name}", self.name)
+    }
+
+    /// A topic of the pipeline's own.
+    pub(crate) fn own(&self, name: &str) -> String {
+        format!("wasmill.{}.{name}", self.name)
+    }
+
+    /// All topics of the pipeline's own.
+    pub(crate) fn own_topics(&self) -> Vec<String> {
+        let names = ["entries-tasks", "shops-tasks", "shops-repartition"].into_iter().chain(CHANGELOGS);
+        names.map(|name| self.own(name)).collect()
+    }
+
+    /// Offsets in the changelogs of each task now.
+    pub(crate) fn changes_by_task(&self) -> BTreeMap<String, u64> {
+        let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
+        let ends = ask("ends", &self.brokers, &changelogs.each_ref().map(String::as_str));
+        self.by_task(ends.iter().map(|end| (end, end["end"].as_u64().expect("an end"))))
+    }
+
+    /// Records in the changelogs of each task now.
+    pub(crate) fn rows_by_task(&self) -> BTreeMap<String, u64> {
+        let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
+        let records = read(&self.brokers, &changelogs.each_ref().map(String::as_str));
+        self.by_task(records.iter().map(|record| (record, 1)))
+    }
+
+    fn by_task<'a>(&self, counts: impl Iterator<Item = (&'a Value, u64)>) -> BTreeMap<String, u64> {
+        let mut tasks = BTreeMap::new();
+        for (place, count) in counts {
+            let stage = usize::from(place["topic"] == self.own(CHANGELOGS[2]).as_str());
+            *tasks.entry(format!("{stage}/{}", place["partition"])).or_default() += count;
+        }
+        tasks
+    }
+
+    /// Appends so many entries.
+    pub(crate) fn feed(&self, entries: usize) {
+        feed(&self.brokers, &self.topic("entries"), &self.book, entries);
+    }
+
+    /// Appends entries all the time, some hundred a second.
+    pub(crate) fn flow(&self) -> Flow {
+        Flow::start(self.brokers.clone(), self.topic("entries"), Arc::clone(&self.book))
+    }
+
+    /// What the command is called with to run it, with a data directory.
+    pub(crate) fn arguments(&self, data: &str, brokers: &str) -> Vec<String> {
+        let arguments = format!(
+            "run pipeline.yaml --data-dir {data} --workers 2 --store {} --session-timeout 15s --brokers {brokers}",
+            self.store
+        );
+        arguments.split(' ').map(str::to_owned).collect()
+    }
+
+    /// Starts a node of two workers with a data directory.
+    pub(crate) fn node(&self, data: &str) -> Node {
+        self.node_through(data, &self.brokers)
+    }
+
+    /// The same, which reaches the brokers elsewhere.
+    pub(crate) fn node_through(&self, data: &str, brokers: &str) -> Node {
+        Node::start(self.place.command(self.arguments(data, brokers)))
+    }
+
+    /// Does what is left to do, with a data directory.
+    #[track_caller]
+    pub(crate) fn finish(&self, data: &str) -> String {
+        let mut arguments = self.arguments(data, &self.brokers);
+        arguments.push("--until-end".into());
+        let ended = self.place.run(arguments);
+        assert_eq!(ended.status, Some(0), "{}{}", ended.stdout, ended.stderr);
+        ended.stderr
+    }
+
+    /// Does what is left to do with one more node, and checks all that kafka-clients reads.
+    #[track_caller]
+    pub(crate) fn check(&self) -> Audit {
+        let told = self.finish("last");
+        let entries = self.book.lock().expect("the book").entries();
+        Audit::of(self, entries, &told)
+    }
+}
+
+/// The sinks, and what they write down.
+const SINKS: [(&str, &str); 4] =
+    [("copies", "entries"), ("numbered", "numbers"), ("balanced", "balances"), ("turnovers", "shops")];
+
+/// The changelogs, in the order of the sinks but the first.
+const CHANGELOGS: [&str; 3] = ["numbers-changelog", "balances-changelog", "shops-changelog"];
