@@ -1,6 +1,7 @@
 //! What other producers write to Kafka, in every way that they can: all of it arrives, as it was written.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use serde_json::Value;
 
@@ -47,8 +48,8 @@ fn records_of_every_compression_arrive_as_they_were_written() {
     let (mut sinks, mut kept) = ("sinks:\n".to_owned(), Vec::new());
     for (codec, topic) in CODECS.iter().zip(&topics) {
         write(&["compressed", topic, codec]);
-        pipeline += &format!("  {codec}: {{topic: {topic}}}\n");
-        sinks += &format!("  kept-{codec}: {{topic: kept-{codec}, create: {{partitions: 4}}, from: {codec}}}\n");
+        writeln!(pipeline, "  {codec}: {{topic: {topic}}}").unwrap();
+        writeln!(sinks, "  kept-{codec}: {{topic: kept-{codec}, create: {{partitions: 4}}, from: {codec}}}").unwrap();
         kept.push(format!("kept-{codec}"));
     }
     place.write("pipeline.yaml", pipeline + &sinks);
@@ -124,7 +125,7 @@ fn records_of_java_and_of_produce_meet_at_their_key() {
     let keys: Vec<_> = keys.iter().map(String::as_str).collect();
     write(&[&["keyed", "of-java"], &keys[..]].concat());
     let place = Place::new();
-    let lines: String = keys.iter().map(|key| format!("{key}\tfrom produce\n")).collect();
+    let lines = keys.iter().map(|key| format!("{key}\tfrom produce\n")).collect::<Vec<_>>().concat();
     let produce = ["produce", "of-produce", "--partitions", "4", "--key-separator", "\t", "--brokers", &brokers];
     place.run_with(produce, lines.as_bytes()).ok();
     place.write(

@@ -70,7 +70,7 @@ impl Proxy {
         let shared = Arc::new(Shared { to: inner, state: Mutex::default(), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
-            listener.incoming().map_while(Result::ok).for_each(|client| accepting.accept(client))
+            listener.incoming().map_while(Result::ok).for_each(|client| accepting.accept(&client))
         });
         (Self { port, shared }, broker)
     }
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// Takes a connection, and forwards it both ways on threads of its own.
-    fn accept(self: &Arc<Self>, client: TcpStream) {
+    fn accept(self: &Arc<Self>, client: &TcpStream) {
         // While the broker is down the client is not answered either.
         let Ok(broker) = TcpStream::connect(("127.0.0.1", self.to)) else { return };
         let pair = || Ok([client.try_clone()?, broker.try_clone()?]);
@@ -198,9 +198,9 @@ impl Shared {
 
 /// Forwards frames, each a length and so many bytes, until one is to be lost or an end comes.
 fn forward(mut from: &TcpStream, mut to: &TcpStream, goes_on: impl Fn(&[u8]) -> bool) -> Result<()> {
-    let mut frame = Vec::new();
+    let mut frame = vec![0; 4];
     loop {
-        frame.resize(4, 0);
+        frame.truncate(4);
         from.read_exact(&mut frame)?;
         let length = integer(&frame, 0).and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
         frame.resize(4 + length, 0);

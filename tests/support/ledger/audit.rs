@@ -145,9 +145,9 @@ fn check_accounts(entries: &BTreeMap<u64, Entry>, copies: &[&Value], numbered: &
         assert!(there.keys().eq(accounts.keys()), "{what}: other accounts than entries have");
     }
     for (account, ids) in accounts {
-        let copied = copies[account].iter().map(|copy| serde_json::from_str::<Value>(copy).expect("an entry"));
-        let copied: Vec<_> = copied.map(|copy| copy["id"].as_u64().expect("an id")).collect();
-        assert_eq!(copied, ids, "C2, C7: the copies of {account}");
+        let found = copies[account].iter().map(|copy| serde_json::from_str::<Value>(copy).expect("an entry"));
+        let found: Vec<_> = found.map(|copy| copy["id"].as_u64().expect("an id")).collect();
+        assert_eq!(found, ids, "C2, C7: the copies of {account}");
         let numbers: Vec<_> = (1..=ids.len()).map(|number| number.to_string()).collect();
         assert_eq!(numbered[account], numbers, "C1: the numbers of {account}");
         let sums = ids.iter().scan(0, |sum, id| {
