@@ -41,3 +41,4 @@ mod running_pipelines_are_observed;
 mod steps_of_a_commit;
 mod stores_are_mended;
 mod tasks_come_and_go;
+mod tasks_restore_beside_others;
