@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{ChangelogId, Target};
-use wasmill_core::record::TaskId;
+use wasmill_core::record::{TaskId, Timestamp};
 
 /// The names of a plan's topics, and how they are written.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -60,6 +60,8 @@ pub enum Start {
     Earliest,
     /// Behind the last record there is.
     Latest,
+    /// With the first record of this time or later; behind the last if there is none.
+    Time(Timestamp),
 }
 
 impl Topology {

@@ -2,6 +2,7 @@
 
 pub(super) mod feed;
 mod output;
+mod restores;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -16,6 +17,7 @@ use wasmill_core::task::memory::Counts;
 
 use self::feed::Feed;
 use self::output::{Printer, Top};
+use self::restores::Restores;
 use super::KafkaArgs;
 use super::signals::Signals;
 use crate::data_dir::{DataDir, FILES};
@@ -263,9 +265,11 @@ impl Session<'_> {
 
     fn watch(&self, running: &Running, printer: &mut Printer, signals: &Signals) -> Result<()> {
         let (mut purged, mut asked) = (Instant::now(), Instant::now());
+        let mut restores = Restores::new();
         loop {
             running.wait(LOOK);
             running.check()?;
+            restores.tell(&running.restoring());
             if purged.elapsed() > PURGE {
                 running.purge();
                 purged = Instant::now();

@@ -7,12 +7,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
 use wasmill_core::port::{self, Fault, Polled, Position};
-use wasmill_core::record::{Offset, TaskId};
+use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 
 use self::lane::{Feed, Lane};
-use super::client::{ASK, Error};
+use super::client::{ASK, Error, Logs};
 use super::ends::Ends;
 use super::fault::asked;
 use super::pipeline::Pipeline;
@@ -30,6 +32,8 @@ pub struct Source {
     turn: usize,
     ready: VecDeque<Polled>,
     ends: Ends,
+    /// Asks for the records of a time, once that is needed.
+    lookup: Option<BaseConsumer<Logs>>,
     stops: HashMap<(TaskId, u32), Offset>,
 }
 
@@ -64,6 +68,7 @@ impl Source {
             turn: 0,
             ready: VecDeque::new(),
             ends: Ends::default(),
+            lookup: None,
             stops: HashMap::new(),
         })
     }
@@ -84,6 +89,14 @@ impl Source {
         self.lanes.get_mut(*self.lane_of.get(&(task.stage, input))?)
     }
 
+    /// The first record of a time or later, if there is one.
+    fn first_at(&mut self, topic: &str, partition: Partition, time: Timestamp) -> Result<Option<i64>, Fault> {
+        let lookup = self.lookup.take().map_or_else(|| self.pipeline.client.lookup(), Ok)?;
+        let found = at_time(&lookup, topic, partition.0 as i32, time);
+        self.lookup = Some(lookup);
+        found.map_err(|error| asked(&format!("ask where {topic}/{partition} has records of a time"), &error))
+    }
+
     fn begin(&mut self, task: TaskId, position: Position) -> Result<(), Fault> {
         let Position { input, next, .. } = position;
         let stop = self.stops.get(&(task, input)).copied();
@@ -98,6 +111,15 @@ impl Source {
         let Some(lane) = self.lane(task, input) else { return Ok(()) };
         lane.read(&topic, partition, feed).map_err(|error| failed("assign", &topic, &error))
     }
+}
+
+/// Asks where the records of a time begin.
+fn at_time(lookup: &BaseConsumer<Logs>, topic: &str, partition: i32, time: Timestamp) -> KafkaResult<Option<i64>> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(time.0.max(0)))?;
+    let found = lookup.offsets_for_times(list, ASK)?;
+    let element = found.find_partition(topic, partition);
+    element.map_or(Ok(None), |element| element.error().map(|()| element.offset().to_raw().filter(|at| *at >= 0)))
 }
 
 fn failed(what: &str, topic: &str, error: &KafkaError) -> Fault {
@@ -159,6 +181,7 @@ impl port::Source for Source {
         Ok(Offset(match topic.start {
             Start::Earliest => first,
             Start::Latest => end,
+            Start::Time(time) => self.first_at(&topic.topic, task.partition, time)?.unwrap_or(end),
         }))
     }
 }

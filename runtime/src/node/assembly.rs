@@ -9,7 +9,7 @@ use thiserror::Error;
 use wasmill_core::commit::Guarantee;
 use wasmill_core::operator::Operator;
 use wasmill_core::port::{ChangelogId, Target};
-use wasmill_core::record::{Partition, TaskId};
+use wasmill_core::record::{Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::stage::{Edge, Input, Node, OnError, Progress, Retry, Stage};
 
@@ -129,10 +129,19 @@ fn start(name: &str, kind: &InputKind) -> Result<Start, Unsupported> {
         InputKind::Source { time, .. } if time.field.is_some() => {
             refuse("an event time from a field", "have the producer set the records' timestamps")
         }
-        InputKind::Source { start: spec::Start::Time(_), .. } => refuse("a start by time", "say earliest or latest"),
+        InputKind::Source { start: spec::Start::Time(_), file: Some(_), .. } => {
+            refuse("a start by time in a file", "say earliest or latest")
+        }
+        InputKind::Source { start: spec::Start::Time(time), .. } => Ok(Start::Time(whole(*time))),
         InputKind::Source { start: spec::Start::Latest, .. } => Ok(Start::Latest),
         _ => Ok(Start::Earliest),
     }
+}
+
+/// The first millisecond that is not before a time: the log's times have no parts of one.
+fn whole(time: jiff::Timestamp) -> Timestamp {
+    let below = i64::from(time.subsec_nanosecond().rem_euclid(1_000_000) > 0);
+    Timestamp(time.as_nanosecond().div_euclid(1_000_000) as i64 + below)
 }
 
 fn guarantee(asked: spec::Guarantee) -> Guarantee {

@@ -15,7 +15,7 @@ use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::state::Size;
 use wasmill_core::task::memory::Counts;
 
-pub use self::observed::{Observed, Seen};
+pub use self::observed::{Observed, Restoring, Seen};
 use super::alone::Gate;
 use super::assembly::Assembly;
 use super::backend::{Backend, Membership, Site};
@@ -360,6 +360,12 @@ impl Running {
     /// What can be seen of it from outside, from any thread.
     pub fn observed(&self) -> Observed {
         Observed { backend: self.backend.clone(), pipelines: self.pipelines.clone(), board: self.board.clone() }
+    }
+
+    /// What is restored, and how far it is.
+    pub fn restoring(&self) -> Vec<Restoring> {
+        let statuses = self.board.read();
+        self.pipelines.iter().flat_map(|pipeline| pipeline.restoring(&statuses)).collect()
     }
 
     /// Waits for news, at most so long.

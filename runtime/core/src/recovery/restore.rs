@@ -174,7 +174,7 @@ impl Restore {
             states[node] = Some(Box::new(opened));
         }
         let mut task = Task::new(self.id(), self.lease(), stage.clone(), row, memory, states, now);
-        become_current(&mut task, behind, row.epoch, now)?;
+        become_current(&mut task, behind, row, now)?;
         // The first reads, so that a store that opens well and cannot be read is found out here.
         task.next_tick(Now { time: now, steady: now })?;
         if let Some(verdicts) = self.verdicts.take() {
@@ -241,14 +241,17 @@ impl Restore {
     }
 }
 
-/// Stores that were behind count as current only now that their index is whole.
-fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, epoch: Epoch, now: Timestamp) -> Result<(), Fault> {
+/// Stores that were behind count as current only now that their index is whole. At least once they do so from the next
+/// epoch on: until then what they say of the task does not count all of their rows.
+fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, row: &TaskRow, now: Timestamp) -> Result<(), Fault> {
     for (node, local) in behind {
-        let local = Local { epoch: Some(epoch), ..local };
+        let local = Local { epoch: Some(row.epoch), ..local };
         if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
             state.index_expiry()?;
-            state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now);
-            state.flush()?;
+            if row.guarantee == Guarantee::ExactlyOnce {
+                state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now);
+                state.flush()?;
+            }
         }
     }
     Ok(())

@@ -67,7 +67,7 @@ fn check_all(delivery: Delivery) {
     for at in 1..=calls {
         KINDS.iter().for_each(|&kind| attempt([(at, kind)].into()));
         for (first, second) in PAIRS {
-            [1, 3, 9, 20].iter().for_each(|behind| attempt([(at, first), (at + behind, second)].into()));
+            [1, 3, 9, 20, 28, 39].iter().for_each(|behind| attempt([(at, first), (at + behind, second)].into()));
         }
     }
 }

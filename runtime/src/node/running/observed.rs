@@ -113,7 +113,30 @@ impl Prepared {
     }
 }
 
+/// A changelog that is read before a task of it can run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restoring {
+    /// The operator, behind its pipeline and a dot.
+    pub operator: String,
+    /// Which of its partitions.
+    pub partition: Partition,
+    /// Records that were read.
+    pub done: u64,
+    /// Records that are left.
+    pub left: u64,
+}
+
 impl Pipeline {
+    /// What is restored of it.
+    pub(super) fn restoring<'s>(&'s self, statuses: &'s [Status]) -> impl Iterator<Item = Restoring> + 's {
+        let pipeline = &self.prepared.plan.pipeline;
+        self.own(statuses).iter().flat_map(|worker| &worker.restoring).filter_map(move |left| {
+            let stage = self.prepared.assembly.stages.get(usize::from(left.task.stage))?;
+            let operator = format!("{pipeline}.{}", stage.nodes.get(left.node)?.operator);
+            Some(Restoring { operator, partition: left.task.partition, done: left.done, left: left.left })
+        })
+    }
+
     fn own<'s>(&self, statuses: &'s [Status]) -> &'s [Status] {
         statuses.get(self.workers.clone()).unwrap_or_default()
     }

@@ -47,7 +47,7 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
         let mut events = running.take_events();
         events.retain(|event| self.measure(event));
         let quiet = running.is_quiet();
-        if events.is_empty() && !quiet && !self.quiet && !self.has_restored(running) {
+        if !self.has_restored(running) && events.is_empty() && !quiet && !self.quiet {
             return;
         }
         self.quiet = quiet;
@@ -67,12 +67,14 @@ impl<'a, F: Fn(&mut dyn FnMut(&mut Status))> Publisher<'a, F> {
 
     /// Whether it is time to tell again how far tasks are restored.
     fn has_restored(&mut self, running: &Worker) -> bool {
-        let is_due = self.restores.is_none_or(|told| told.elapsed() >= RESTORES_EVERY);
-        if running.restoring().next().is_none() || !is_due {
-            return false;
+        if running.restoring().next().is_none() {
+            return self.restores.take().is_some();
         }
-        self.restores = Some(Instant::now());
-        true
+        let is_due = self.restores.is_none_or(|told| told.elapsed() >= RESTORES_EVERY);
+        if is_due {
+            self.restores = Some(Instant::now());
+        }
+        is_due
     }
 
     /// Takes what plugins measured, which counts with its epoch. Answers whether there is more to an event.

@@ -29,7 +29,7 @@ pub struct Source {
     #[schemars(extend("default" = "bytes"))]
     pub format: Format,
     /// Where reading starts while nothing is committed: at the first record that is there (`earliest`), behind the last
-    /// (`latest`), or at a time, which this version checks and `run` refuses.
+    /// (`latest`), or at the first record of a time or later, behind the last if there is none. A file has no times.
     #[serde(default)]
     #[schemars(extend("default" = "earliest", "examples" = ["latest", "2026-11-01T00:00:00Z"]))]
     pub start: Start,
