@@ -66,6 +66,11 @@ fn check(at: &[&str], log: &[&str]) {
     assert_eq!(run("from-then-on"), Vec::<usize>::new());
     produce(0..20);
     assert_eq!(seen(&run("from-then-on")), seen(&(0..20).collect::<Vec<_>>()));
+    // A stopped pipeline is moved to a time as well.
+    let reset = ["offsets", "from-long-ago.yaml", "--reset", &time(200).to_string()];
+    place.run(reset.iter().chain(at)).ok();
+    let wanted: Vec<_> = (0..RECORDS).chain(200..RECORDS).chain(0..20).collect();
+    assert_eq!(seen(&run("from-long-ago")), seen(&wanted));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct Args {
     /// First part of the names of all topics that belong to the pipeline
     #[arg(long, value_name = "NAME", default_value = pipeline::plan::DEFAULT_CLUSTER)]
     pub cluster: String,
-    /// Move all sources, one, or a partition of one: `earliest`, `latest`, or an offset
+    /// Move all sources, one, or a partition of one: `earliest`, `latest`, a time, or an offset
     #[arg(long, value_name = "[SOURCE[/PARTITION]=]WHERE")]
     pub reset: Vec<Target>,
     /// Forget all that the operators remember, with a reset
@@ -176,7 +176,7 @@ fn moves(args: &Args, site: &Site<'_>, standings: &[Standing]) -> Result<Vec<(St
             bail!("reset {name}: no source is named by {target}; the sources are those of {}", places.join(", "));
         }
         for standing in sources().filter(|standing| target.names(standing)) {
-            let next = target.offset(standing)?;
+            let next = target.offset(standing, site.backend.as_ref())?;
             moves.retain(|(other, _)| (other.task, other.input) != (standing.task, standing.input));
             moves.push((standing.clone(), next));
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fjall::{Readable as _, Snapshot};
 use uuid::Uuid;
 use wasmill_core::batch::{Batch, Message};
-use wasmill_core::record::{Offset, Partition};
+use wasmill_core::record::{Offset, Partition, Timestamp};
 use wasmill_core::task::row::TaskRow;
 
 use super::block::{self, Read};
@@ -140,6 +140,11 @@ impl Log {
     }
 
     /// Deletions of rows below this offset may be gone from a changelog.
+    /// The first record of a time or later, or the end: there is no index of times.
+    pub fn at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, LogError> {
+        self.read(topic, partition, self.start(topic, partition)?, None, &mut |_, message| message.timestamp < time)
+    }
+
     pub(super) fn forgotten(&self, topic: &Topic, partition: Partition) -> Result<Offset, LogError> {
         Ok(self.extent(topic.place(partition)?).wear.forgotten)
     }

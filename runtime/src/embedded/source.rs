@@ -119,10 +119,7 @@ impl wasmill_core::port::Source for Source {
         Ok(match start {
             Start::Earliest => self.log.start(&topic, task.partition)?,
             Start::Latest => self.log.end(&topic, task.partition)?,
-            Start::Time(time) => {
-                let first = self.log.start(&topic, task.partition)?;
-                self.log.read(&topic, task.partition, first, None, &mut |_, message| message.timestamp < time)?
-            }
+            Start::Time(time) => self.log.at(&topic, task.partition, time)?,
         })
     }
 }

@@ -3,9 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupInfo;
-use wasmill_core::record::{Offset, Partition};
+use wasmill_core::record::{Offset, Partition, Timestamp};
 
 use super::admin;
 use super::client::{ASK, Client, Error, Logs};
@@ -43,6 +45,13 @@ impl Lookup {
         asked.map(|(start, _)| Offset(start)).map_err(failed)
     }
 
+    /// The first record of a time or later in a partition; `None` if there is none.
+    pub fn at(&self, topic: &str, partition: Partition, time: Timestamp) -> Result<Option<Offset>, Error> {
+        let asked = at_time(&self.committed, topic, partition.0 as i32, time);
+        let failed = |error| Error::failed(format!("find a time in {topic} partition {partition}"), error);
+        Ok(asked.map_err(failed)?.map(Offset))
+    }
+
     /// The members of a group, by where they are.
     pub fn members(&self, group: &str) -> Result<Vec<String>, Error> {
         let asked = self.all.fetch_group_list(Some(group), ASK);
@@ -66,6 +75,20 @@ impl Lookup {
     fn is_settled(&self, topic: &str, partition: Partition) -> Result<bool, Error> {
         Ok(end(&self.committed, topic, partition)? >= end(&self.all, topic, partition)?)
     }
+}
+
+/// Asks where the records of a time begin.
+pub(super) fn at_time(
+    lookup: &BaseConsumer<Logs>,
+    topic: &str,
+    partition: i32,
+    time: Timestamp,
+) -> KafkaResult<Option<i64>> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(time.0.max(0)))?;
+    let found = lookup.offsets_for_times(list, ASK)?;
+    let element = found.find_partition(topic, partition);
+    element.map_or(Ok(None), |element| element.error().map(|()| element.offset().to_raw().filter(|at| *at >= 0)))
 }
 
 fn end(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> Result<Offset, Error> {

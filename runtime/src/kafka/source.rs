@@ -7,9 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 use wasmill_core::port::{self, Fault, Polled, Position};
 use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 
@@ -17,6 +16,7 @@ use self::lane::{Feed, Lane};
 use super::client::{ASK, Error, Logs};
 use super::ends::Ends;
 use super::fault::asked;
+use super::lookup::at_time;
 use super::pipeline::Pipeline;
 use crate::topology::Start;
 
@@ -111,15 +111,6 @@ impl Source {
         let Some(lane) = self.lane(task, input) else { return Ok(()) };
         lane.read(&topic, partition, feed).map_err(|error| failed("assign", &topic, &error))
     }
-}
-
-/// Asks where the records of a time begin.
-fn at_time(lookup: &BaseConsumer<Logs>, topic: &str, partition: i32, time: Timestamp) -> KafkaResult<Option<i64>> {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, partition, rdkafka::Offset::Offset(time.0.max(0)))?;
-    let found = lookup.offsets_for_times(list, ASK)?;
-    let element = found.find_partition(topic, partition);
-    element.map_or(Ok(None), |element| element.error().map(|()| element.offset().to_raw().filter(|at| *at >= 0)))
 }
 
 fn failed(what: &str, topic: &str, error: &KafkaError) -> Fault {

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 
 use anyhow::Result;
 use wasmill_core::commit::{Guarantee, Repair};
-use wasmill_core::record::{Offset, Partition, TaskId};
+use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
@@ -62,6 +62,9 @@ pub trait Backend: Send + Sync {
 
     /// The first offset that is kept.
     fn start(&self, topic: &str, partition: Partition) -> Result<Offset>;
+
+    /// The first record of a time or later; `None` if there is none.
+    fn at(&self, topic: &str, partition: Partition, time: Timestamp) -> Result<Option<Offset>>;
 
     /// The committed rows of tasks, by the tasks that have one. Where rows are to be repaired, one that cannot be read is
     /// none.

@@ -8,7 +8,7 @@ use tracing::warn;
 use uuid::Uuid;
 use wasmill_core::commit::Repair;
 use wasmill_core::port;
-use wasmill_core::record::{Offset, Partition, TaskId};
+use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
@@ -173,6 +173,10 @@ impl Backend for Embedded {
 
     fn start(&self, topic: &str, partition: Partition) -> Result<Offset> {
         Ok(self.log.start(&self.log.topic(topic)?, partition)?)
+    }
+
+    fn at(&self, topic: &str, partition: Partition, time: Timestamp) -> Result<Option<Offset>> {
+        Ok(Some(self.log.at(&self.log.topic(topic)?, partition, time)?))
     }
 
     fn rows(

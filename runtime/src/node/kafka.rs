@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use uuid::Uuid;
 use wasmill_core::commit::{Guarantee, Repair};
-use wasmill_core::record::{Offset, Partition, TaskId};
+use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 use wasmill_core::scope::Limits;
 use wasmill_core::task::row::TaskRow;
 use wasmill_core::worker::Ports;
@@ -117,6 +117,10 @@ impl Backend for Kafka {
 
     fn start(&self, topic: &str, partition: Partition) -> Result<Offset> {
         Ok(self.lookup.start(topic, partition)?)
+    }
+
+    fn at(&self, topic: &str, partition: Partition, time: Timestamp) -> Result<Option<Offset>> {
+        Ok(self.lookup.at(topic, partition, time)?)
     }
 
     fn rows(

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-use wasmill_core::record::Offset;
+use wasmill_core::record::{Offset, Timestamp};
 
+use crate::node::backend::Backend;
 use crate::node::running::offsets::{Standing, place};
 
 /// A reset as users write it: `[SOURCE[/PARTITION]=]WHERE`.
@@ -20,6 +21,7 @@ pub struct Target {
 enum Place {
     Earliest,
     Latest,
+    Time(Timestamp),
     At(i64),
 }
 
@@ -31,11 +33,12 @@ impl Target {
     }
 
     /// The offset that it leads to.
-    pub(super) fn offset(&self, standing: &Standing) -> Result<Offset> {
+    pub(super) fn offset(&self, standing: &Standing, backend: &dyn Backend) -> Result<Offset> {
         let Standing { start, end, .. } = standing;
         match self.to {
             Place::Earliest => Ok(*start),
             Place::Latest => Ok(*end),
+            Place::Time(time) => Ok(backend.at(&standing.topic, standing.task.partition, time)?.unwrap_or(*end)),
             Place::At(offset) if (start.0..=end.0).contains(&offset) => Ok(Offset(offset)),
             Place::At(offset) => {
                 bail!("reset {}: it holds offsets {start} to {end}: {offset} is not among them", place(standing))
@@ -52,9 +55,13 @@ impl FromStr for Target {
         let to = match to {
             "earliest" => Place::Earliest,
             "latest" => Place::Latest,
-            offset => match offset.parse() {
-                Ok(offset) if offset >= 0 => Place::At(offset),
-                _ => return Err(format!("{to:?} is neither earliest nor latest nor an offset")),
+            other => match (other.parse(), other.parse::<jiff::Timestamp>()) {
+                (Ok(offset), _) if offset >= 0 => Place::At(offset),
+                (_, Ok(time)) => Place::Time(Timestamp(time.as_millisecond())),
+                _ => {
+                    let reason = "is neither earliest nor latest, nor a time as 2026-11-01T00:00:00Z, nor an offset";
+                    return Err(format!("{to:?} {reason}"));
+                }
             },
         };
         let (source, partition) = match of.map(|of| of.split_once('/').unwrap_or((of, ""))) {
@@ -91,6 +98,7 @@ mod tests {
         assert_eq!("orders=latest".parse(), target(Some("orders"), None, Place::Latest));
         assert_eq!("orders/3=earliest".parse(), target(Some("orders"), Some(3), Place::Earliest));
         assert_eq!("orders/3=17".parse(), target(Some("orders"), Some(3), Place::At(17)));
+        assert_eq!("1970-01-01T00:00:01Z".parse(), target(None, None, Place::Time(Timestamp(1_000))));
         for text in ["", "orders", "17", "orders=17", "=latest", "orders/x=1", "orders/1=-1", "orders/1=newest"] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
