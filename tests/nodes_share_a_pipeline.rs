@@ -120,3 +120,27 @@ fn a_node_that_slept_through_its_session_commits_nothing() {
     [sleeper, other].into_iter().for_each(|node| _ = node.stop());
     cluster.check();
 }
+
+/// 2 nodes of 2 workers, 8 partitions, sled: a call of one node to Kafka does not come back. It says so, leaves, and ends; the
+/// other has its tasks, and no transaction of its.
+#[test]
+fn a_node_whose_call_does_not_come_back_leaves_its_tasks_and_ends() {
+    let mut cluster = Counting::new("stuck", PARTITIONS);
+    cluster.produce(LINES, 8);
+    let times = ["--transaction-timeout", "10s"];
+    let other = cluster.node("node-1", &times);
+    other.until("tasks of its own", |said| !said.tasks.is_empty());
+    let stuck = cluster.node("node-0", &[&times[..], &["--hang-at", "token:7"]].concat());
+    let mut seed = 9;
+    while !stuck.waits(IDLE, |said| said.ended) {
+        cluster.produce(LINES, seed);
+        seed += 1;
+        assert!(seed < 400, "it does not end");
+    }
+    let said = stuck.kill();
+    let why = "a call to Kafka has not come back for 35s: this process leaves its tasks to others, and ends";
+    assert!(said.lines.iter().any(|line| line.contains(why)), "{}", said.lines.join("\n"));
+    other.until("all tasks", |said| said.tasks.len() == TASKS);
+    other.stop();
+    cluster.check();
+}

@@ -74,12 +74,12 @@ fn a_task_commits_while_another_of_its_worker_is_restored_from_the_embedded_log(
     }
 }
 
-/// The same with 400,000 rows and sled: a new client of Kafka's takes a while until it has its first records.
+/// The same with 1,000,000 rows and sled: a new client of Kafka's takes a while until it has its first records.
 #[test]
 fn a_task_commits_while_another_of_its_worker_is_restored_from_kafka() {
     let at = ["--brokers", &Broker::shared().address()];
     let log = [&at[..], &["--session-timeout", "15s"]].concat();
-    let epochs = epochs_beside_a_restore("beside-on-kafka", "sled", 400_000, &log, &at);
+    let epochs = epochs_beside_a_restore("beside-on-kafka", "sled", 1_000_000, &log, &at);
     println!("{epochs} epochs");
     assert!(epochs > 0);
 }

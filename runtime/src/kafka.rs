@@ -19,6 +19,7 @@ pub mod records;
 pub mod rows;
 mod sink;
 mod source;
+mod watchdog;
 
 pub use changelog::Changelogs;
 pub use client::{Client, Error, Timing};

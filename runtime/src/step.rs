@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -90,6 +90,7 @@ impl fmt::Display for Last {
 const ON_ITS_WAY: Duration = Duration::from_micros(300);
 
 static LAST: OnceLock<Last> = OnceLock::new();
+static HANGS: AtomicBool = AtomicBool::new(false);
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -100,6 +101,12 @@ thread_local! {
 pub fn end_at(last: Last) {
     // A second one would come from a second command, and a process has one.
     let _ = LAST.set(last);
+}
+
+/// Has a thread of this process come no further than a step, in place of an end.
+pub fn hang_at(last: Last) {
+    HANGS.store(true, Ordering::Relaxed);
+    end_at(last);
 }
 
 /// Whether this process is to end at a step.
@@ -147,6 +154,11 @@ fn is_last(step: Step) -> bool {
 
 /// At once: nothing is dropped, flushed or told to others.
 fn end(step: Step) -> ! {
+    if HANGS.load(Ordering::Relaxed) {
+        loop {
+            thread::park();
+        }
+    }
     eprintln!("ended at {step} thread={}", thread::current().name().unwrap_or_default());
     std::process::abort()
 }

@@ -106,6 +106,12 @@ pub struct Rehearsal {
     /// End the process at a step of the commit protocol
     #[arg(long, hide = true, value_name = "STEP[:N]")]
     pub end_at: Option<Last>,
+    /// Have a worker come no further than a step of the commit protocol
+    #[arg(long, hide = true, value_name = "STEP[:N]", conflicts_with = "end_at")]
+    pub hang_at: Option<Last>,
+    /// How long a transaction may be open on Kafka
+    #[arg(long, hide = true, value_name = "DURATION", default_value = "60s")]
+    pub transaction_timeout: Seconds,
     /// End an epoch after so many records
     #[arg(long, hide = true, value_name = "N")]
     pub epoch_records: Option<u64>,
@@ -121,6 +127,7 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
     if let Some(last) = args.rehearsal.end_at {
         step::end_at(last);
     }
+    args.rehearsal.hang_at.into_iter().for_each(step::hang_at);
     check_names(&graphs)?;
     feed::check(&args.feed, &graphs)?;
     output::check(args.print.iter().map(String::as_str).chain(args.top.iter().map(Top::sink)), &graphs)?;
@@ -141,7 +148,8 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
 
 fn open(args: &Args, dir: DataDir) -> Result<Arc<dyn Backend>> {
     let Some(client) = args.kafka.client()? else { return Ok(Arc::new(Embedded::open(dir, args.store)?)) };
-    let timing = Timing { session: args.session_timeout.0, ..Timing::default() };
+    let transaction = args.rehearsal.transaction_timeout.0;
+    let timing = Timing { session: args.session_timeout.0, ..Timing::of(transaction) };
     Ok(Arc::new(Kafka::open(client.with_timing(timing), dir, args.store)?))
 }
 

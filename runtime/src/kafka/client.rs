@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 use super::properties::{Properties, is_secret};
+use super::watchdog::Calls;
 
 /// How long to try before saying that Kafka cannot be reached.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -87,11 +88,24 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// The times that go with that of a transaction.
+    pub fn of(transaction: Duration) -> Self {
+        Self { transaction, message: transaction * 5 / 6, ..Self::default() }
+    }
+
+    /// When a call has taken longer than any of them may.
+    pub(super) fn stuck(&self) -> Duration {
+        self.transaction.max(OFFSETS) + Duration::from_secs(10)
+    }
+
     /// How long the workers may take to let a revoked task go.
     pub fn release(&self) -> Duration {
         Duration::from_secs(20).min(self.max_poll / 3).min(self.transaction / 2)
     }
 }
+
+/// How long librdkafka itself retries to send offsets, while a coordinator moves for example.
+pub(super) const OFFSETS: Duration = Duration::from_secs(25);
 
 /// How to reach a Kafka cluster.
 #[derive(Clone, Debug)]
@@ -99,13 +113,14 @@ pub struct Client {
     brokers: String,
     properties: Properties,
     timing: Timing,
+    pub(super) calls: Calls,
 }
 
 impl Client {
     /// A cluster by the addresses of some of its brokers, `HOST:PORT,…`, and properties of librdkafka for all clients.
     /// A property that the protocol depends on is not taken over.
     pub fn new(brokers: &str, properties: Properties) -> Self {
-        Self { brokers: brokers.to_owned(), properties, timing: Timing::default() }
+        Self { brokers: brokers.to_owned(), properties, timing: Timing::default(), calls: Calls::default() }
     }
 
     /// The same with other times to wait.

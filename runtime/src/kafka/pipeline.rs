@@ -96,6 +96,11 @@ impl Pipeline {
         })
     }
 
+    /// Ends the process when a call of one of its workers does not come back.
+    pub fn watch(&self, group: &Arc<Group>) -> std::io::Result<()> {
+        self.client.calls.watch(self.client.timing().stuck(), group)
+    }
+
     /// Takes note that a transactional id was initialized by this process.
     pub(super) fn own(&self, id: &str) {
         self.initialized.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());

@@ -16,7 +16,7 @@ use wasmill_core::port::{self, ChangelogId, Control, Fault, Sealed, Target, Writ
 use wasmill_core::record::{Partition, Timestamp};
 use wasmill_core::task::row::MAX_ENCODED;
 
-use super::client::setting;
+use super::client::{OFFSETS, setting};
 use super::fault::{Remedy, describe, is_hopeless, remedy, told};
 use super::group::Group;
 use super::native::member::Member;
@@ -24,9 +24,6 @@ use super::native::producer::{Outgoing, Producer, Refused};
 use super::pipeline::Pipeline;
 use crate::step::{self, Step};
 use crate::{control, partitioner};
-
-/// How long librdkafka itself retries to send offsets, while a coordinator moves for example.
-const OFFSETS: Duration = Duration::from_secs(25);
 
 /// How long one try of a call takes at most.
 const TRY: Duration = Duration::from_secs(10);
@@ -164,19 +161,28 @@ impl Sink {
     /// Commits the transaction together with the rows.
     fn end(&mut self, offsets: &TopicPartitionList, member: &Member) -> Result<(), Fault> {
         let deadline = Instant::now() + self.pipeline.client.timing().transaction;
-        while let Err(refused) = self.producer()?.offsets(offsets, member, OFFSETS) {
+        loop {
+            let call = self.pipeline.client.calls.enter("write the rows");
+            step::reached_in_epoch(Step::Token);
+            let Err(refused) = self.producer()?.offsets(offsets, member, OFFSETS) else { break };
+            drop(call);
             if remedy(&refused) != Remedy::Again || Instant::now() >= deadline {
                 return Err(self.refuse("write the rows", &refused));
             }
         }
         step::reached_in_epoch(Step::Rows);
-        while let Err(refused) = self.producer()?.commit(TRY) {
+        while let Err(refused) = self.commit_once()? {
             if refused.fatal || refused.abort || !refused.retriable || Instant::now() >= deadline {
                 self.spent = true;
                 return Err(Fault::Unknown(format!("commit a transaction of {}: {refused}", self.id)));
             }
         }
         Ok(())
+    }
+
+    fn commit_once(&self) -> Result<Result<(), Refused>, Fault> {
+        let _call = self.pipeline.client.calls.enter("commit");
+        Ok(self.producer()?.commit(TRY))
     }
 
     /// Ends what the id has open, with a new producer.
@@ -186,7 +192,9 @@ impl Sink {
             // What is on its way is not to arrive after the end of a changelog was read.
             producer.flush(TRY);
         }
+        let closing = self.pipeline.client.calls.enter("close a producer");
         drop(before);
+        drop(closing);
         (self.open, self.spent) = (false, false);
         let topology = &self.pipeline.topology;
         let wanted = self.pipeline.client.compression();
@@ -291,7 +299,9 @@ impl port::Sink for Sink {
     fn flush(&mut self) -> Result<(), Fault> {
         let patience = self.pipeline.client.timing().message + Duration::from_secs(5);
         let producer = self.producer()?;
+        let call = self.pipeline.client.calls.enter("flush");
         let done = producer.flush(patience);
+        drop(call);
         let failure = match producer.undelivered() {
             Some(undelivered) => format!("deliver a record to {}: {}", undelivered.place, told(undelivered.code)),
             None if !done => format!("flush {}: {} records were not delivered in time", self.id, producer.pending()),
@@ -312,7 +322,6 @@ impl port::Sink for Sink {
                 return Err(Fault::Abort(format!("commit an epoch of task {task}: its lease is gone")));
             }
         }
-        step::reached_in_epoch(Step::Token);
         match self.guarantee() {
             Guarantee::ExactlyOnce => self.end(&offsets, &member)?,
             Guarantee::AtLeastOnce => self.group.commit(&offsets).map_err(|error| {
@@ -329,6 +338,7 @@ impl port::Sink for Sink {
         if self.open {
             self.spent |= match self.guarantee() {
                 Guarantee::ExactlyOnce => {
+                    let _call = self.pipeline.client.calls.enter("abort");
                     let aborted = self.producer()?.abort(TRY);
                     if let Err(refused) = &aborted {
                         tracing::debug!(id = self.id, %refused, "abort a transaction: with a new producer");

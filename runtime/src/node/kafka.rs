@@ -155,6 +155,7 @@ impl Backend for Kafka {
         let identity = Identity { cluster: cluster.into(), pipeline: pipeline.into(), node: self.node.clone() };
         let pipeline = Pipeline::open(self.client.clone(), identity, Topology::clone(topology))?;
         let (group, events) = Group::join(&pipeline)?;
+        pipeline.watch(&group)?;
         Ok(Arc::new(Place {
             pipeline,
             group,
