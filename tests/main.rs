@@ -38,6 +38,7 @@ mod operators_in_other_languages;
 mod pipelines_are_verified;
 mod records_that_kill_the_process_are_found;
 mod running_pipelines_are_observed;
+mod sources_get_wider;
 mod sources_start_at_a_time;
 mod steps_of_a_commit;
 mod stores_are_mended;

@@ -21,6 +21,8 @@ pub struct Topology {
     pub tasks: Vec<String>,
     /// The inputs of each stage.
     pub inputs: Vec<Vec<InputTopic>>,
+    /// How many tasks each stage had before its source became wider, where that was noticed at this start.
+    pub grown_from: Vec<Option<u32>>,
     /// How often what a record causes may be seen in them. The embedded log always commits together.
     pub guarantee: Guarantee,
 }

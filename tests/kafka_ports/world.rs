@@ -73,6 +73,7 @@ impl World {
             changelogs: vec![topic("changelog")],
             tasks: vec![topic("tasks"), topic("second-tasks")],
             inputs: vec![vec![input("in", false)], vec![input("repartition", true)]],
+            grown_from: Vec::new(),
             guarantee,
         };
         let identity = Identity { cluster: "test".into(), pipeline: name.clone(), node: node.into() };

@@ -43,6 +43,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How often what is done with is deleted from the repartition topics.
 const PURGE: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether sources have more partitions.
+const GROW: Duration = Duration::from_secs(10);
+
 /// Run pipelines in the foreground, on the log in this process
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -272,7 +275,7 @@ impl Session<'_> {
     }
 
     fn watch(&self, running: &Running, printer: &mut Printer, signals: &Signals) -> Result<()> {
-        let (mut purged, mut asked) = (Instant::now(), Instant::now());
+        let (mut purged, mut asked, mut grown) = (Instant::now(), Instant::now(), Instant::now());
         let mut restores = Restores::new();
         loop {
             running.wait(LOOK);
@@ -281,6 +284,10 @@ impl Session<'_> {
             if purged.elapsed() > PURGE {
                 running.purge();
                 purged = Instant::now();
+            }
+            if grown.elapsed() > GROW && !self.args.until_end {
+                running.grow()?;
+                grown = Instant::now();
             }
             printer.print(&mut io::stdout().lock())?;
             if signals.stop() {

@@ -46,6 +46,7 @@ fn topology() -> Arc<Topology> {
             vec![input("in", Start::Earliest, false), input("in", Start::Latest, false)],
             vec![input("middle", Start::Earliest, true)],
         ],
+        grown_from: Vec::new(),
         guarantee: Guarantee::ExactlyOnce,
     })
 }

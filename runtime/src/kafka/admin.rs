@@ -9,7 +9,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use wasmill_core::record::{Offset, Partition};
@@ -101,6 +103,30 @@ pub fn create(client: &Client, topics: &[NewTopic]) -> Result<Vec<String>, Error
     await_topics(&lookup, &missing)?;
     tracing::info!(topics = ?made, "made topics");
     Ok(made)
+}
+
+/// Gives a topic more partitions, so that it has as many as this, and waits until a broker says so.
+pub fn grow(client: &Client, topic: &str, width: u32) -> Result<(), Error> {
+    let (lookup, admin) = (client.lookup()?, admin(client)?);
+    let doing = || format!("give topic {topic} {width} partitions");
+    let wanted = NewPartitions::new(topic, width as usize);
+    let results = block_on(admin.create_partitions(&[wanted], &options()));
+    let refused = match results.map_err(|error| Error::failed(doing(), reason(&error)))?.into_iter().next() {
+        Some(Err((_, code))) => Some(code),
+        Some(Ok(_)) | None => None,
+    };
+    let deadline = Instant::now() + ASK;
+    while partitions(&lookup, topic)?.is_none_or(|there| there < width) {
+        // Another node may have been faster, and then this is refused.
+        if let Some(code) = refused.filter(|_| Instant::now() > deadline) {
+            return Err(Error::failed(doing(), code));
+        }
+        if Instant::now() > deadline {
+            return Err(Error::failed(doing(), "they were made but do not appear"));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn misfit(topic: &NewTopic, there: u32) -> Error {

@@ -183,7 +183,8 @@ impl Client {
         let (session, poll) = (self.timing.session, self.timing.max_poll);
         let heartbeat = (session / 4).min(Duration::from_secs(3));
         self.config(
-            &[("heartbeat.interval.ms", &millis(heartbeat))],
+            // How soon it is noticed that there are more tasks.
+            &[("heartbeat.interval.ms", &millis(heartbeat)), ("topic.metadata.refresh.interval.ms", "10000")],
             &[
                 ("group.id", group),
                 ("group.instance.id", instance),

@@ -121,6 +121,12 @@ impl Group {
         self.shared.leases().tasks()
     }
 
+    /// Sees to it that the topics of tasks are known that there were not when the node started.
+    pub fn learn(&self, tasks: &[TaskId]) -> Result<(), Error> {
+        let pipeline = &self.shared.pipeline;
+        if tasks.iter().all(|&task| pipeline.knows(task)) { Ok(()) } else { pipeline.look_again() }
+    }
+
     /// Gives a task to a worker, in place of any other. `None` if the node does not have it.
     ///
     /// The worker that had it must have released it, or its transactional id must be initialized anew before.

@@ -1,7 +1,7 @@
 //! What all workers of a pipeline on this node share: names, topics, the group; and the ports of each.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
@@ -46,6 +46,8 @@ pub struct Pipeline {
     pub(super) topology: Topology,
     pub(super) cluster_id: String,
     topics: HashMap<String, Described>,
+    /// The partitions of those that became wider since.
+    wider: RwLock<HashMap<String, u32>>,
     /// Transactional ids that this process has initialized: whatever was open under them is decided, and to fence one
     /// would only stop a worker of its own.
     initialized: Mutex<HashSet<String>>,
@@ -58,7 +60,15 @@ impl Pipeline {
         let inputs = topology.inputs.iter().flatten().filter(|input| input.file.is_none()).map(|input| &input.topic);
         let names = topology.targets.iter().chain(&topology.changelogs).chain(&topology.tasks).chain(inputs);
         let topics = admin::describe(&client, names.map(String::as_str))?;
-        Ok(Arc::new(Self { client, identity, topology, cluster_id, topics, initialized: Mutex::default() }))
+        Ok(Arc::new(Self {
+            client,
+            identity,
+            topology,
+            cluster_id,
+            topics,
+            wider: RwLock::default(),
+            initialized: Mutex::default(),
+        }))
     }
 
     /// The names of the pipeline.
@@ -68,7 +78,33 @@ impl Pipeline {
 
     /// How many partitions a topic of the plan has.
     pub fn partitions(&self, topic: &str) -> u32 {
-        self.topics.get(topic).map_or(0, |topic| topic.partitions)
+        let wider = self.wider.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        wider.unwrap_or_else(|| self.topics.get(topic).map_or(0, |topic| topic.partitions))
+    }
+
+    /// Looks again how wide the inputs and the stages are.
+    pub fn look_again(&self) -> Result<(), Error> {
+        let lookup = self.client.lookup()?;
+        let inputs = self.topology.inputs.iter().flatten().filter(|input| input.file.is_none());
+        for topic in inputs.map(|input| &input.topic).chain(&self.topology.tasks) {
+            if let Some(there) = admin::partitions(&lookup, topic)?.filter(|there| *there > self.partitions(topic)) {
+                self.wider.write().unwrap_or_else(PoisonError::into_inner).insert(topic.clone(), there);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a task is one that was there when this was opened, or known to be there since.
+    pub(super) fn knows(&self, task: TaskId) -> bool {
+        self.topology.rows(task).is_some_and(|topic| task.partition.0 < self.partitions(topic))
+    }
+
+    /// Whether a task came with partitions that its source got while the pipeline was there.
+    pub(super) fn came_later(&self, task: TaskId) -> bool {
+        let opened = self.topology.rows(task).and_then(|topic| self.topics.get(topic));
+        let grown = self.topology.grown_from.get(usize::from(task.stage)).copied().flatten();
+        let known = grown.or(opened.map(|topic| topic.partitions));
+        known.is_some_and(|known| task.partition.0 >= known)
     }
 
     /// The largest message that a target takes, in bytes.

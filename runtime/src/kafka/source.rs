@@ -97,6 +97,14 @@ impl Source {
         found.map_err(|error| asked(&format!("ask where {topic}/{partition} has records of a time"), &error))
     }
 
+    /// Has the client of an input learn of a partition that was added after it last asked.
+    fn learn(&mut self, task: TaskId, input: u32, topic: &str) -> Result<(), Fault> {
+        let later = self.pipeline.came_later(task);
+        let Some(lane) = self.lane(task, input).filter(|_| later) else { return Ok(()) };
+        let asked_for = lane.client().fetch_metadata(Some(topic), ASK);
+        asked_for.map(drop).map_err(|error| asked(&format!("ask for the partitions of {topic}"), &error))
+    }
+
     fn begin(&mut self, task: TaskId, position: Position) -> Result<(), Fault> {
         let Position { input, next, .. } = position;
         let stop = self.stops.get(&(task, input)).copied();
@@ -106,6 +114,7 @@ impl Source {
             self.ready.push_back(Polled::End { task, input, next });
             return Ok(());
         };
+        self.learn(task, input, &topic)?;
         let feed = Feed { task, input, next, stop, repartition };
         let partition = task.partition;
         let Some(lane) = self.lane(task, input) else { return Ok(()) };
@@ -163,6 +172,7 @@ impl port::Source for Source {
 
     fn start(&mut self, task: TaskId, input: u32) -> Result<Offset, Fault> {
         let Some(topic) = self.pipeline.input(task, input).cloned() else { return Ok(Offset(0)) };
+        self.learn(task, input, &topic.topic)?;
         let Some(lane) = self.lane(task, input) else { return Ok(Offset(0)) };
         let partition = task.partition.0 as i32;
         let (first, end) = lane
@@ -171,6 +181,8 @@ impl port::Source for Source {
             .map_err(|error| asked(&format!("ask where {}/{partition} starts", topic.topic), &error))?;
         Ok(Offset(match topic.start {
             Start::Earliest => first,
+            // Nobody could know of a partition that was added: what is in it was not there before.
+            Start::Latest if self.pipeline.came_later(task) => first,
             Start::Latest => end,
             Start::Time(time) => self.first_at(&topic.topic, task.partition, time)?.unwrap_or(end),
         }))

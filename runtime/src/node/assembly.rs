@@ -52,7 +52,11 @@ impl Assembly {
             widths,
             plugins,
             limits,
-            topology: Topology { guarantee: guarantee(plan.guarantee), ..Topology::default() },
+            topology: Topology {
+                guarantee: guarantee(plan.guarantee),
+                grown_from: widths.grown_from().to_vec(),
+                ..Topology::default()
+            },
         };
         let (mut stages, mut makers, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
         for (index, stage) in plan.stages.iter().enumerate() {

@@ -50,6 +50,9 @@ pub trait Backend: Send + Sync {
     /// Makes topics.
     fn create(&self, topics: &[NewTopic]) -> Result<()>;
 
+    /// Gives a topic more partitions.
+    fn grow(&self, topic: &str, partitions: u32) -> Result<()>;
+
     /// Whether topics of users' that are missing are made.
     fn makes_topics(&self) -> bool;
 

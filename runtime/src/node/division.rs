@@ -11,6 +11,9 @@ use wasmill_core::record::TaskId;
 use super::worker::Command;
 use crate::kafka::{Event, Group};
 
+/// How often it is asked what new tasks read.
+const ATTEMPTS: u32 = 5;
+
 /// Gives tasks to workers: the tasks of a partition and its neighbours to different ones.
 #[derive(Clone, Debug)]
 pub(super) struct Division {
@@ -72,6 +75,10 @@ impl Division {
         match event {
             Event::Granted(tasks) => {
                 info!(tasks = named(&tasks), "the group gives tasks to this node");
+                for attempt in 1..=ATTEMPTS {
+                    let Err(error) = group.learn(&tasks) else { break };
+                    warn!(%error, attempt, "it is not known yet what new tasks read");
+                }
                 let given = |task: &TaskId| group.give(*task, self.worker(*task) as u32).is_some();
                 self.acquire(&tasks.into_iter().filter(given).collect::<Vec<_>>());
             }

@@ -158,6 +158,10 @@ impl Backend for Embedded {
         Ok(())
     }
 
+    fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
+        anyhow::bail!("give topic {topic} {partitions} partitions: the log in this process has no topics that grow")
+    }
+
     fn makes_topics(&self) -> bool {
         true
     }

@@ -95,6 +95,10 @@ impl Backend for Kafka {
         Ok(())
     }
 
+    fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
+        Ok(admin::grow(&self.client, topic, partitions)?)
+    }
+
     fn makes_topics(&self) -> bool {
         false
     }

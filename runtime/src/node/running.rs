@@ -5,11 +5,11 @@ pub mod offsets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tracing::warn;
+use tracing::{info, warn};
 use wasmill_core::commit::{Bounds, Repair, RowCache};
 use wasmill_core::record::{Partition, TaskId};
 use wasmill_core::state::Size;
@@ -21,7 +21,7 @@ use super::assembly::Assembly;
 use super::backend::{Backend, Membership, Site};
 use super::division::Division;
 use super::plugins::declarations;
-use super::widths::Widths;
+use super::widths::{Unfit, Widths};
 use super::worker::{Board, Command, Handle, Job, Status, spawn};
 use crate::embedded::Stops;
 use crate::files::{self, Writer};
@@ -75,6 +75,14 @@ impl Prepared {
         let limits = backend.limits(&written(&plan))?;
         let assembly = Arc::new(Assembly::new(&plan, &widths, placed, limits)?);
         Ok(Self { plan, widths, assembly })
+    }
+
+    /// The topics that its sources read, with the source's name and the partitions that they had.
+    fn sources(&self) -> impl Iterator<Item = (&str, &str, u32)> {
+        let inputs = self.plan.stages.iter().flat_map(|stage| &stage.inputs);
+        let sources = inputs.filter(|input| matches!(input.kind, InputKind::Source { file: None, .. }));
+        let topics = sources.flat_map(|input| input.topics.iter().map(|topic| (input.name.as_str(), topic.as_str())));
+        topics.map(|(source, topic)| (source, topic, self.widths.topic(topic)))
     }
 
     /// The topics that it writes for others to read.
@@ -244,12 +252,51 @@ pub struct Running {
 
 struct Pipeline {
     prepared: Prepared,
+    /// The partitions of its sources' topics, as they were seen last.
+    seen: Mutex<BTreeMap<String, u32>>,
     site: Arc<dyn Site>,
     stops: Stops,
     /// Its workers, as indexes into the board.
     workers: std::ops::Range<usize>,
     /// What is measured of each of them.
     meters: Vec<Arc<Meter>>,
+}
+
+impl Pipeline {
+    fn grow(&self, backend: &dyn Backend) -> Result<()> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, topic, _) in self.prepared.sources() {
+            // A cluster that does not answer now is asked again.
+            let (Ok(Some(now)), Some(before)) = (backend.partitions(topic), seen.get(topic).copied()) else { continue };
+            if now <= before {
+                continue;
+            }
+            let pipeline = &self.prepared.plan.pipeline;
+            let what = format!("topic {topic} of source {source} has {now} partitions now, and had {before}");
+            match Widths::settle(&self.prepared.plan, backend) {
+                Ok(widths)
+                    if (0..self.prepared.plan.stages.len())
+                        .any(|stage| widths.stage(stage) > self.prepared.widths.stage(stage)) =>
+                {
+                    info!(
+                        pipeline,
+                        source, topic, now, before, "a source has more partitions: they are read from their beginning"
+                    );
+                }
+                // Another input of the stage is as wide.
+                Ok(_) => warn!(pipeline, "{what}: a task that runs reads them when it is started again"),
+                Err(error) if error.is::<Unfit>() => {
+                    return Err(error.context(format!("pipeline {pipeline} stopped: {what}")));
+                }
+                Err(error) => {
+                    warn!(pipeline, "{what}: they are taken up at the next try: {error:#}");
+                    continue;
+                }
+            }
+            seen.insert(topic.to_owned(), now);
+        }
+        Ok(())
+    }
 }
 
 /// What became of the records that an operator was given, since its pipeline began, and what it remembers.
@@ -317,7 +364,8 @@ impl Running {
             let workers = first..first + per_pipeline(&prepared);
             let meters: Vec<_> = workers.clone().map(|_| Arc::new(prepared.assembly.meter())).collect();
             let site = running.spawn(&prepared, cluster, &stops, settings, &meters)?;
-            pipelines.push(Pipeline { prepared, site, stops, workers, meters });
+            let seen = Mutex::new(prepared.sources().map(|(_, topic, width)| (topic.to_owned(), width)).collect());
+            pipelines.push(Pipeline { prepared, seen, site, stops, workers, meters });
         }
         running.pipelines = pipelines.into();
         Ok(running)
@@ -357,6 +405,11 @@ impl Running {
         Ok(site)
     }
 
+    /// Takes up partitions that sources have got. Fails if a pipeline cannot go on with them.
+    pub fn grow(&self) -> Result<()> {
+        self.pipelines.iter().try_for_each(|pipeline| pipeline.grow(self.backend.as_ref()))
+    }
+
     /// What can be seen of it from outside, from any thread.
     pub fn observed(&self) -> Observed {
         Observed { backend: self.backend.clone(), pipelines: self.pipelines.clone(), board: self.board.clone() }
@@ -391,7 +444,7 @@ impl Running {
         for pipeline in self.pipelines.iter() {
             let own = statuses.get(pipeline.workers.clone()).unwrap_or_default();
             let tasks: usize = own.iter().map(|status| status.tasks).sum();
-            if tasks != pipeline.prepared.assembly.tasks.len() || !own.iter().all(|status| status.quiet) {
+            if tasks < pipeline.prepared.assembly.tasks.len() || !own.iter().all(|status| status.quiet) {
                 return Ok(false);
             }
             for (task, input, topic) in pipeline.prepared.inputs() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use thiserror::Error;
 
 use super::backend::{Backend, NewTopic, TopicKind};
 use crate::pipeline::count::Count;
@@ -17,6 +18,20 @@ pub const DEFAULT_PARTITIONS: u32 = 4;
 pub struct Widths {
     topics: BTreeMap<String, u32>,
     stages: Vec<u32>,
+    /// How many tasks stages had until now whose source has become wider.
+    grown_from: Vec<Option<u32>>,
+}
+
+/// The topics of a pipeline do not go with its sources any more.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Unfit(String);
+
+/// What of a plan's topics is to be made, and which are to have more partitions.
+#[derive(Default)]
+struct Changes {
+    missing: Vec<NewTopic>,
+    wider: Vec<(String, u32)>,
 }
 
 /// The partitions of a user's topic; one that is missing is made where that is asked for. `None` if it is not there.
@@ -48,15 +63,22 @@ fn look_up(
 impl Widths {
     /// Looks the topics up, and makes all that are missing and may be made.
     pub fn settle(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
-        let (widths, missing) = Self::look(plan, backend)?;
-        backend.create(&missing)?;
+        let (widths, changes) = Self::look(plan, backend)?;
+        backend.create(&changes.missing)?;
+        changes.wider.iter().try_for_each(|(topic, partitions)| backend.grow(topic, *partitions))?;
         Ok(widths)
     }
 
     /// Looks the topics up, all of which must be there.
     pub fn existing(plan: &Plan, backend: &dyn Backend) -> Result<Self> {
-        let (widths, missing) = Self::look(plan, backend)?;
-        match missing.first() {
+        let (widths, changes) = Self::look(plan, backend)?;
+        match changes.missing.first() {
+            None if !changes.wider.is_empty() => {
+                bail!(
+                    "the sources of pipeline {} have more partitions now: run it once, so that it has them",
+                    plan.pipeline
+                )
+            }
             None => Ok(widths),
             Some(topic) => {
                 bail!("pipeline {} has not run on this log: there is no topic {}", plan.pipeline, topic.name)
@@ -64,8 +86,9 @@ impl Widths {
         }
     }
 
-    fn look(plan: &Plan, backend: &dyn Backend) -> Result<(Self, Vec<NewTopic>)> {
-        let mut widths = Self { topics: BTreeMap::new(), stages: vec![0; plan.stages.len()] };
+    fn look(plan: &Plan, backend: &dyn Backend) -> Result<(Self, Changes)> {
+        let stages = plan.stages.len();
+        let mut widths = Self { topics: BTreeMap::new(), stages: vec![0; stages], grown_from: vec![None; stages] };
         let mut missing = Vec::new();
         for input in plan.stages.iter().flat_map(|stage| &stage.inputs) {
             if let InputKind::Source { create, file, .. } = &input.kind {
@@ -87,13 +110,19 @@ impl Widths {
             let name = plan.dead_letters.clone();
             missing.push(NewTopic { name, kind: TopicKind::Records, partitions: widest, replication: None });
         }
-        widths.own(plan, backend, &mut missing)?;
-        Ok((widths, missing))
+        let mut changes = Changes { missing, wider: Vec::new() };
+        widths.own(plan, backend, &mut changes)?;
+        Ok((widths, changes))
     }
 
     /// The partitions of a topic.
     pub fn topic(&self, topic: &str) -> u32 {
         self.topics.get(topic).copied().unwrap_or_default()
+    }
+
+    /// How many tasks each stage had until now whose source has become wider.
+    pub fn grown_from(&self) -> &[Option<u32>] {
+        &self.grown_from
     }
 
     /// The tasks of a stage.
@@ -181,8 +210,9 @@ impl Widths {
         Ok(widest)
     }
 
-    /// The topics that belong to the pipeline. One that is there must be as wide as it is now.
-    fn own(&mut self, plan: &Plan, backend: &dyn Backend, missing: &mut Vec<NewTopic>) -> Result<()> {
+    /// The topics that belong to the pipeline. One that is there must be as wide as it is now; but more tasks of a stage that
+    /// knows nothing of keys are taken up.
+    fn own(&mut self, plan: &Plan, backend: &dyn Backend, changes: &mut Changes) -> Result<()> {
         let stage = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
         for topic in &plan.topics {
             let (kind, partitions) = match &topic.purpose {
@@ -195,17 +225,34 @@ impl Widths {
             };
             let partitions = partitions.max(1);
             match backend.partitions(&topic.name)? {
-                None => missing.push(NewTopic { name: topic.name.clone(), kind, partitions, replication: None }),
-                Some(there) if there != partitions => bail!(
+                None => {
+                    changes.missing.push(NewTopic { name: topic.name.clone(), kind, partitions, replication: None });
+                }
+                Some(there) if there < partitions && is_free(plan, &topic.purpose) => {
+                    if let Some(stage) = plan.stages.iter().position(|stage| stage.tasks_topic == topic.name) {
+                        self.grown_from[stage] = Some(there);
+                    }
+                    changes.wider.push((topic.name.clone(), partitions));
+                }
+                Some(there) if there != partitions => bail!(Unfit(format!(
                     "topic {} has {there} partitions, but pipeline {} needs {partitions} now: its sources were made \
                      wider or narrower since it first ran; start over with --fresh, or under another name",
-                    topic.name,
-                    plan.pipeline
-                ),
+                    topic.name, plan.pipeline
+                ))),
                 Some(_) => {}
             }
             self.topics.insert(topic.name.clone(), partitions);
         }
         Ok(())
     }
+}
+
+/// Whether a topic divides the tasks of a stage that does not care which of them has a key: none of its operators has rows,
+/// and its inputs are sources.
+fn is_free(plan: &Plan, purpose: &Purpose) -> bool {
+    let Purpose::Tasks { stage: name } = purpose else { return false };
+    let has_rows = |topic: &crate::pipeline::plan::Topic| matches!(&topic.purpose, Purpose::Changelog { stage, .. } if stage == name);
+    let is_source = |input: &crate::pipeline::plan::Input| matches!(input.kind, InputKind::Source { .. });
+    let stage = plan.stages.iter().find(|stage| stage.name == *name);
+    stage.is_some_and(|stage| !stage.keyed && stage.inputs.iter().all(is_source)) && !plan.topics.iter().any(has_rows)
 }
