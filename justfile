@@ -16,6 +16,10 @@ sim seeds='100000':
 pipelines seeds='100000':
     WASMILL_SIM_SEEDS=0..{{seeds}} cargo test --release --target-dir target/sim -p wasmill-core --test sim -- --nocapture no_pipeline
 
+# Nodes, disks and brokers of a real Kafka fail in the order that a seed says, for so many minutes
+chaos minutes='10' seed='1':
+    WASMILL_CHAOS_MINUTES={{minutes}} WASMILL_CHAOS_SEED={{seed}} tests/run --test system -- --nocapture chaos
+
 # Remove one protection after the other, and see a test turn red
 mutate *names:
     tests/mutations/run {{names}}

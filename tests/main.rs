@@ -19,6 +19,7 @@ mod bad_records_become_dead_letters;
 mod brokers_may_fail;
 mod built_ins_need_no_code;
 mod changes_by_hand_are_refused;
+mod chaos;
 mod commands_say_what_there_is;
 mod documentation_is_run;
 mod examples_do_what_they_say;

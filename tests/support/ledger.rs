@@ -131,6 +131,12 @@ impl Ledger {
         self.node_through(data, &self.brokers)
     }
 
+    /// The same with more options.
+    pub(crate) fn node_with(&self, data: &str, options: &[&str]) -> Node {
+        let more = options.iter().map(|&option| option.to_owned());
+        Node::start(self.place.command(self.arguments(data, &self.brokers).into_iter().chain(more)))
+    }
+
     /// The same, which reaches the brokers elsewhere.
     pub(crate) fn node_through(&self, data: &str, brokers: &str) -> Node {
         Node::start(self.place.command(self.arguments(data, brokers)))

@@ -1,0 +1,194 @@
+//! Whatever may happen to nodes, disks and brokers, in an order that a seed says, for as long as is asked for.
+//!
+//! `just chaos MINUTES SEED` runs it for hours; the tests run it for a moment.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::cluster::Cluster;
+use crate::support::fleet::{Node, Said};
+use crate::support::ledger::Ledger;
+
+/// How long it lasts where nothing is said.
+const MINUTES: f64 = 1.0;
+/// How long a pipeline is disturbed before all that it left is checked, and another one begins.
+const ROUND: Duration = Duration::from_secs(150);
+const NODES: usize = 3;
+/// Steps of a commit that a node may end at.
+const STEPS: [&str; 12] = [
+    "claim",
+    "begin",
+    "process",
+    "seal",
+    "changelog",
+    "flush",
+    "token",
+    "rows",
+    "commit",
+    "answer",
+    "apply",
+    "publish",
+];
+
+/// What happened, by its name.
+const ACTS: [&str; 8] =
+    ["killed", "ended at a step", "replaced", "stopped", "asleep", "store lost", "store of before", "broker killed"];
+
+fn setting(name: &str) -> Option<f64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+}
+
+/// What comes next.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    fn millis(&mut self, most: usize) -> Duration {
+        Duration::from_millis(self.below(most) as u64)
+    }
+}
+
+/// A pipeline that is disturbed.
+struct Round<'a> {
+    cluster: &'a mut Cluster,
+    ledger: Ledger,
+    nodes: Vec<Node>,
+    names: Vec<String>,
+    random: &'a mut Random,
+    acts: [usize; ACTS.len()],
+    open: usize,
+}
+
+impl Round<'_> {
+    /// Takes a node out, killed with whatever it had open.
+    fn kill(&mut self, victim: usize) {
+        let moment = self.random.millis(200);
+        self.nodes[victim].waits(moment, |_| false);
+        let said = self.nodes.remove(victim).kill();
+        self.open += usize::from(said.open() > 0);
+    }
+
+    fn start(&mut self, victim: usize, options: &[&str]) {
+        let node = self.ledger.node_with(&self.names[victim], options);
+        self.nodes.insert(victim, node);
+    }
+
+    fn act(&mut self) {
+        let (what, victim) = (self.random.below(ACTS.len()), self.random.below(NODES));
+        self.acts[what] += 1;
+        let store = self.ledger.place.path(&format!("{}/store", self.names[victim]));
+        let copy = store.with_extension("before");
+        match ACTS[what] {
+            "killed" => {
+                self.kill(victim);
+                self.start(victim, &[]);
+            }
+            "ended at a step" => {
+                self.kill(victim);
+                let last = format!("{}:{}", STEPS[self.random.below(STEPS.len())], 1 + self.random.below(20));
+                self.start(victim, &["--end-at", &last]);
+                self.nodes[victim].waits(Duration::from_secs(10), |said| said.ended);
+                self.kill(victim);
+                self.start(victim, &[]);
+            }
+            "replaced" => {
+                self.kill(victim);
+                self.names[victim].push('+');
+                self.start(victim, &[]);
+            }
+            "stopped" => {
+                self.nodes.remove(victim).stop();
+                self.start(victim, &[]);
+            }
+            "asleep" => {
+                self.nodes[victim].signal("STOP");
+                // Sometimes beyond its session.
+                let moment = self.random.millis(25_000);
+                self.nodes[(victim + 1) % NODES].waits(moment, |_| false);
+                self.nodes[victim].signal("CONT");
+            }
+            "store lost" => {
+                self.kill(victim);
+                drop(fs::remove_dir_all(store));
+                self.start(victim, &[]);
+            }
+            "store of before" => {
+                self.kill(victim);
+                if copy.exists() {
+                    drop(fs::remove_dir_all(&store));
+                    fs::rename(&copy, &store).expect("the copy takes the store's place");
+                } else {
+                    copy_all(&store, &copy);
+                }
+                self.start(victim, &[]);
+            }
+            _ => {
+                let broker = self.random.below(3);
+                self.cluster.kill(broker);
+                self.goes_on();
+                self.cluster.restart(broker);
+            }
+        }
+        self.goes_on();
+    }
+
+    /// Somebody commits, whatever happened.
+    fn goes_on(&self) {
+        let before: Vec<_> = self.nodes.iter().map(Node::said).collect();
+        let begun = Instant::now();
+        let went_on = |(node, before): (&Node, &Said)| {
+            node.waits(Duration::from_millis(100), |said| said.committed > before.committed + 2)
+        };
+        while !self.nodes.iter().zip(&before).any(went_on) {
+            let said = || self.nodes.iter().flat_map(|node| node.said().lines).collect::<Vec<_>>().join("\n");
+            assert!(begun.elapsed() < Duration::from_secs(120), "nobody commits any more:\n{}", said());
+        }
+    }
+}
+
+/// Copies a directory, as far as it is there.
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    let Ok(entries) = fs::read_dir(from) else { return };
+    fs::create_dir_all(to).expect("a directory");
+    for entry in entries.map_while(Result::ok) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &target)
+        } else {
+            _ = fs::copy(entry.path(), target).expect("a copy")
+        }
+    }
+}
+
+/// 3 brokers, 3 nodes of 2 workers, 8 partitions, stages of two, sled, sessions of 15 s.
+#[test]
+fn nothing_that_may_happen_loses_or_repeats_anything() {
+    let seed = setting("WASMILL_CHAOS_SEED").map_or(0xC4A05, |seed| seed as u64);
+    let lasts = Duration::from_secs_f64(60.0 * setting("WASMILL_CHAOS_MINUTES").unwrap_or(MINUTES));
+    let (mut random, begun) = (Random(seed), Instant::now());
+    let mut cluster = Cluster::start();
+    let (mut acts, mut open, mut number) = ([0; ACTS.len()], 0, 0);
+    while begun.elapsed() < lasts {
+        let ledger = Ledger::new(&format!("chaos-{number}"), &cluster.addresses());
+        let names: Vec<_> = (0..NODES).map(|node| format!("node-{node}")).collect();
+        let nodes = names.iter().map(|name| ledger.node(name)).collect();
+        let (cluster, random) = (&mut cluster, &mut random);
+        let mut round = Round { cluster, ledger, nodes, names, random, acts: [0; ACTS.len()], open: 0 };
+        let flow = round.ledger.flow();
+        let ends = Instant::now() + ROUND.min(lasts.saturating_sub(begun.elapsed()));
+        while Instant::now() < ends {
+            round.act();
+        }
+        flow.end();
+        round.nodes.drain(..).for_each(|node| _ = node.stop());
+        println!("round {number} of seed {seed}: {}", round.ledger.check());
+        acts.iter_mut().zip(round.acts).for_each(|(all, of_round)| *all += of_round);
+        (open, number) = (open + round.open, number + 1);
+    }
+    let told = ACTS.iter().zip(acts).map(|(act, times)| format!("{times} {act}")).collect::<Vec<_>>().join(", ");
+    println!("{number} rounds in {:.0} minutes: {told}; {open} open epochs", begun.elapsed().as_secs_f64() / 60.0);
+}
