@@ -75,6 +75,10 @@ fn commits_go_on_within_35_seconds_when_coordinators_are_killed() {
 
 /// 1 broker, 2 nodes of 2 workers, 8 partitions, sled, sessions of 15 s: twice the broker is killed with epochs open, and
 /// started again.
+///
+/// What is being committed at that moment is let through first: where nobody but the killed broker has a partition, Apache
+/// Kafka 4.3.1 takes the partition for deleted when it starts, for it has no leader yet, and forgets to end the transaction
+/// there. What is behind is hidden for ever then, from every reader.
 #[test]
 fn a_broker_that_is_killed_and_started_again_costs_nothing_but_time() {
     let mut broker = Broker::start(&[]);
@@ -88,7 +92,11 @@ fn a_broker_that_is_killed_and_started_again_costs_nothing_but_time() {
         let before = nodes.map(Node::said);
         await_commits(nodes, &before);
         nodes[0].until("an open epoch", |said| said.open() > 0);
+        nodes.iter().for_each(|node| node.signal("STOP"));
+        ask("decided", &broker.address(), &[]);
+        assert!(nodes.iter().any(|node| node.said().open() > 0), "no epoch was open");
         broker.kill();
+        nodes.iter().for_each(|node| node.signal("CONT"));
         broker.restart();
         await_commits(nodes, &nodes.map(Node::said));
     }

@@ -35,15 +35,23 @@ fn rows_that_were_reset_are_refused() {
     refuses(&ledger, "reset", &[&ledger.group(), &ledger.own("entries-tasks")], &says);
 }
 
-/// Each changelog by itself that has what its stage remembers.
+/// Each changelog by itself: one that has what its stage remembers, one that does not, and that of another stage.
 #[test]
 fn a_changelog_that_was_made_anew_is_refused() {
-    for operator in ["numbers", "shops"] {
+    for operator in ["numbers", "balances", "shops"] {
         let name = format!("anew-{operator}");
         let ledger = stopped(&name);
         let says = format!("the changelog of {operator} has nothing");
         let says = [&format!("pipeline {name} stopped: task "), says.as_str(), "was the topic deleted or made anew?"];
         refuses(&ledger, "recreate", &[&ledger.own(&format!("{operator}-changelog"))], &says);
+        if operator == "balances" {
+            // What the stage remembers is there, so it can go on without these rows.
+            let brokers = Broker::shared().address();
+            let offsets = ["offsets", "pipeline.yaml", "--from-changelog", "--brokers", &brokers];
+            ledger.place.run(offsets).ok();
+            ledger.finish("node");
+            ledger.finish("another");
+        }
     }
 }
 

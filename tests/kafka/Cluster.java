@@ -9,10 +9,12 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ListOffsetsOptions;
 import org.apache.kafka.clients.admin.ListTopicsOptions;
+import org.apache.kafka.clients.admin.ListTransactionsOptions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.IsolationLevel;
@@ -28,6 +30,7 @@ import org.apache.kafka.common.errors.ElectionNotNeededException;
  *   java -cp 'lib/*' Cluster.java ends BROKERS TOPIC...            where partitions begin, where they are stable, and end
  *   java -cp 'lib/*' Cluster.java describe BROKERS TOPIC...        replication, and the least replicas in sync
  *   java -cp 'lib/*' Cluster.java balance BROKERS                  waits until all replicas are in sync, and elects preferred leaders
+ *   java -cp 'lib/*' Cluster.java decided BROKERS                  waits until no transaction is being committed or aborted
  *   java -cp 'lib/*' Cluster.java reset BROKERS GROUP TOPIC        commits offset 0 for a topic, as --reset-offsets --to-earliest
  *   java -cp 'lib/*' Cluster.java recreate BROKERS TOPIC           deletes a topic and makes it anew
  *   java -cp 'lib/*' Cluster.java delete-records BROKERS TOPIC     deletes what a topic has now
@@ -41,6 +44,7 @@ public final class Cluster {
                 case "ends" -> ends(admin, rest);
                 case "describe" -> describe(admin, rest);
                 case "balance" -> balance(admin);
+                case "decided" -> decided(admin);
                 case "reset" -> reset(admin, rest.get(0), rest.get(1));
                 case "recreate" -> recreate(admin, rest.get(0));
                 case "delete-records" -> deleteRecords(admin, rest.get(0));
@@ -87,6 +91,12 @@ public final class Cluster {
             Throwable error = failed.getValue().orElse(null);
             if (error != null && !(error instanceof ElectionNotNeededException)) throw new IllegalStateException(error);
         }
+    }
+
+    private static void decided(Admin admin) throws Exception {
+        var undecided = new ListTransactionsOptions()
+            .filterStates(List.of(TransactionState.PREPARE_COMMIT, TransactionState.PREPARE_ABORT));
+        while (!admin.listTransactions(undecided).all().get().isEmpty()) Thread.sleep(50);
     }
 
     private static void reset(Admin admin, String group, String topic) throws Exception {

@@ -70,7 +70,7 @@ impl Proxy {
         let shared = Arc::new(Shared { to: inner, state: Mutex::default(), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
-            listener.incoming().map_while(Result::ok).for_each(|client| accepting.accept(&client))
+            listener.incoming().map_while(Result::ok).for_each(|client| accepting.accept(&client));
         });
         (Self { port, shared }, broker)
     }

@@ -141,7 +141,10 @@ impl Reading {
             if !consumer.fill(wait) {
                 let (doing, next) = (self.doing(), self.next);
                 if self.heard.elapsed() > patience {
-                    return Err(Fault::Abort(format!("{doing}: nothing came for {patience:?} at {next} of {end}")));
+                    return Err(Fault::Abort(format!(
+                        "{doing}: nothing came for {patience:?} at {next} of {end}; if a transaction that nobody ends any \
+                         more hides the rest, `kafka-transactions.sh find-hanging` finds it"
+                    )));
                 }
                 return Ok(next);
             }

@@ -11,7 +11,7 @@ use crate::recovery::rows::{Left, Rows};
 use crate::recovery::{Claimed, Contradiction, Restored, World};
 use crate::row::META;
 use crate::stage::Stage;
-use crate::state::State;
+use crate::state::{Size, State};
 use crate::task::memory::{Local, Memory};
 use crate::task::row::TaskRow;
 use crate::task::trial::Trial;
@@ -167,6 +167,14 @@ impl Restore {
         for (node, store) in stores {
             let kept = number_states(&mut memory, operators, node);
             let opened = State::new(store, kept);
+            let size = &mut memory.operators[node].size;
+            if size.rows > 0 && opened.has_no_values()? {
+                if row.guarantee == Guarantee::ExactlyOnce && repair == Repair::Never {
+                    let (task, operator) = (self.id(), stage.nodes[node].operator.clone());
+                    return Err(Contradiction::Behind { task, operator, row: row.epoch, meta: "nothing".into() }.into());
+                }
+                *size = Size::default();
+            }
             // At least once, the changelog may have rows of an epoch that the memory knows nothing of.
             if row.guarantee == Guarantee::AtLeastOnce && behind.iter().any(|(of, _)| *of == node) {
                 memory.operators[node].size = opened.count()?;
