@@ -41,7 +41,8 @@ impl Wide {
     }
 
     fn produce(&self, numbers: std::ops::Range<usize>) {
-        let lines: String = numbers.map(|n| format!("{{\"key\":\"k{n}\",\"value\":{{\"n\":{n}}}}}\n")).collect();
+        let line = |n| format!("{{\"key\":\"k{n}\",\"value\":{{\"n\":{n}}}}}\n");
+        let lines: String = numbers.map(line).collect();
         let topic = format!("{}-in", self.name);
         let arguments = ["produce", &topic, "--format", "jsonl", "--brokers", &self.brokers];
         self.place.run_with(arguments, lines.as_bytes()).ok();

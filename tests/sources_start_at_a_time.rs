@@ -31,7 +31,8 @@ fn check(at: &[&str], log: &[&str]) {
     let time = |n: usize| first.checked_add((n as i64).seconds()).unwrap();
     let produce = |numbers: std::ops::Range<usize>| {
         let record = |n| json!({"key": format!("k{n}"), "value": {"n": n}, "timestamp": time(n).as_millisecond()});
-        let lines: String = numbers.map(|n| format!("{}\n", record(n))).collect();
+        let line = |n| format!("{}\n", record(n));
+        let lines: String = numbers.map(line).collect();
         let arguments = ["produce", "numbers-by-time", "--format", "jsonl", "--partitions", "4"];
         place.run_with(arguments.iter().chain(at), lines.as_bytes()).ok();
     };
