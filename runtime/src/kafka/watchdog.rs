@@ -100,7 +100,7 @@ mod tests {
         let long = calls.enter("commit");
         drop(short);
         assert_eq!(calls.stuck(Duration::ZERO), Some("commit"));
-        assert_eq!(calls.stuck(Duration::from_secs(3600)), None);
+        assert_eq!(calls.stuck(Duration::from_hours(1)), None);
         drop(long);
         assert_eq!(calls.stuck(Duration::ZERO), None);
     }
