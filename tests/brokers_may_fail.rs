@@ -86,18 +86,21 @@ fn a_broker_that_is_killed_and_started_again_costs_nothing_but_time() {
     ledger.feed(500);
     let running = ["node-0", "node-1"].map(|data| ledger.node(data));
     let nodes = running.each_ref();
-    let flow = ledger.flow();
+    let mut flow = ledger.flow();
     await_shares(&nodes, TASKS);
     for _ in 0..2 {
         let before = nodes.map(Node::said);
         await_commits(nodes, &before);
         nodes[0].until("an open epoch", |said| said.open() > 0);
         nodes.iter().for_each(|node| node.signal("STOP"));
+        // A producer without transactions may repeat an entry whose acknowledgement dies with the broker.
+        flow.end();
         ask("decided", &broker.address(), &[]);
         assert!(nodes.iter().any(|node| node.said().open() > 0), "no epoch was open");
         broker.kill();
         nodes.iter().for_each(|node| node.signal("CONT"));
         broker.restart();
+        flow = ledger.flow();
         await_commits(nodes, &nodes.map(Node::said));
     }
     flow.end();

@@ -146,6 +146,7 @@ impl Restore {
         let (mut stores, mut behind) = (Vec::new(), Vec::new());
         for rows in rows {
             let (node, local) = (rows.node, rows.local());
+            let is_empty = rows.is_anew() && rows.count() == 0;
             let store = rows.into_store();
             let operator = &stage.nodes[node].operator;
             let meta = self.meta(store.as_ref(), operator, repair)?;
@@ -156,7 +157,7 @@ impl Restore {
                 };
             }
             behind.extend(local.map(|local| (node, local)));
-            stores.push((node, store));
+            stores.push((node, store, is_empty));
         }
         let row = &row;
         let mut memory = remembered.unwrap_or_else(|| Memory::new(stage, row.next.clone()));
@@ -164,11 +165,11 @@ impl Restore {
         memory.marks.clone_from(&row.marks);
         memory.adapt(stage);
         let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
-        for (node, store) in stores {
+        for (node, store, is_empty) in stores {
             let kept = number_states(&mut memory, operators, node);
             let opened = State::new(store, kept);
             let size = &mut memory.operators[node].size;
-            if size.rows > 0 && opened.has_no_values()? {
+            if size.rows > 0 && is_empty {
                 if row.guarantee == Guarantee::ExactlyOnce && repair == Repair::Never {
                     let (task, operator) = (self.id(), stage.nodes[node].operator.clone());
                     return Err(Contradiction::Behind { task, operator, row: row.epoch, meta: "nothing".into() }.into());

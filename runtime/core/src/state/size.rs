@@ -45,16 +45,6 @@ impl State {
         Ok(size)
     }
 
-    /// Whether there is no value of any state, in a store that all rows are in.
-    pub(crate) fn has_no_values(&self) -> Result<bool, StoreError> {
-        let mut none = true;
-        self.rows.scan(&[Kind::Value as u8], &mut |row, _| {
-            none = row::kind(row) != Some(Kind::Value);
-            false
-        })?;
-        Ok(none)
-    }
-
     /// Counts all rows, which must be in the store: for one whose changelog may be ahead of what the task remembers.
     pub(crate) fn count(&self) -> Result<Size, StoreError> {
         let mut size = Size::default();
