@@ -21,6 +21,7 @@ mod built_ins_need_no_code;
 mod changes_by_hand_are_refused;
 mod chaos;
 mod commands_say_what_there_is;
+mod compose_file_is_right;
 mod documentation_is_run;
 mod examples_do_what_they_say;
 mod files_are_copied_exactly_once;
