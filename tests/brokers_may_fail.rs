@@ -148,3 +148,34 @@ fn a_commit_that_is_lost_on_its_way_there_or_back_counts_once() {
     running.into_iter().for_each(|node| _ = node.stop());
     println!("{cut} connections cut, {} commits through the proxy: {}", proxy.commits(), ledger.check());
 }
+
+/// 1 broker behind a proxy, 2 nodes of 2 workers, 8 partitions, sled, transactions of 6 s: no commit comes through for longer
+/// than that, and then no answer to one. Whether an epoch stands is asked of the brokers.
+#[test]
+fn an_epoch_of_which_nobody_knows_whether_it_stands_counts_once() {
+    let (proxy, broker) = Proxy::before_a_broker();
+    let ledger = Ledger::new("unknown", &broker.address());
+    ledger.feed(500);
+    let start = |data: &str| {
+        let arguments = ledger.arguments(data, &proxy.address()).into_iter();
+        let times = ["--transaction-timeout", "6s"].map(str::to_owned);
+        Node::start(ledger.place.command(arguments.chain(times)))
+    };
+    let running = ["node-0", "node-1"].map(start);
+    let nodes = running.each_ref();
+    let flow = ledger.flow();
+    await_shares(&nodes, TASKS);
+    let unknown = |said: &Said| said.lines.iter().filter(|line| line.contains("commit a transaction of")).count();
+    for lost in [Lost::Request, Lost::Answer] {
+        let before = nodes.map(Node::said);
+        proxy.lose_all(Some(lost));
+        for (node, before) in nodes.iter().zip(&before) {
+            node.until("a commit without an outcome", |said| unknown(said) > unknown(before));
+        }
+        proxy.lose_all(None);
+        await_commits(nodes, &nodes.map(Node::said));
+    }
+    flow.end();
+    let unknown: Vec<_> = running.into_iter().map(|node| unknown(&node.stop())).collect();
+    println!("{unknown:?} commits without an outcome: {}", ledger.check());
+}

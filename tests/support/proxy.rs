@@ -44,6 +44,8 @@ struct Shared {
 struct State {
     /// What to lose next, after so many commits that are let through.
     plan: Option<(Lost, usize)>,
+    /// What is lost of every commit for now.
+    always: Option<Lost>,
     /// How often something was lost.
     lost: usize,
     /// Commits that were forwarded.
@@ -94,6 +96,11 @@ impl Proxy {
             assert!(!left.is_zero(), "no commit came through the proxy of which the {lost:?} could be lost");
             state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Loses part of every commit, until nothing is said to be lost.
+    pub(crate) fn lose_all(&self, lost: Option<Lost>) {
+        self.shared.state().always = lost;
     }
 
     /// Cuts all connections. Answers how many there were.
@@ -171,6 +178,7 @@ impl Shared {
             }
             plan => plan.take().map(|(lost, _)| lost),
         };
+        let lost = lost.or(state.always);
         match lost {
             Some(Lost::Request) => {
                 state.lost += 1;

@@ -169,7 +169,7 @@ impl Rehearsal {
         let trial = self.trial(name)?;
         trial.feed()?;
         trial.finish()?;
-        trial.close()
+        trial.outcome()
     }
 
     /// A run that is killed at a step and then goes on; `None` if it never takes the step.
@@ -185,7 +185,7 @@ impl Rehearsal {
             if died.is_some() {
                 trial.finish()?;
             }
-            let outcome = trial.close()?;
+            let outcome = trial.outcome()?;
             if let Some(died) = died {
                 return Ok(Some((Died(died), outcome)));
             }
@@ -316,8 +316,8 @@ impl Trial<'_> {
         Ok(self.life(Some(last))?.then_died(&[before, last]))
     }
 
-    /// What there is in the end. Its topics on Kafka are deleted.
-    fn close(&self) -> Result<Outcome> {
+    /// What there is in the end.
+    fn outcome(&self) -> Result<Outcome> {
         let (prefix, graph) = (self.prefix(), &self.rehearsal.graph);
         let watch = |name: String, topic: &str| Watched { topic: format!("{prefix}{topic}"), name, state: false };
         let sinks = graph.sinks().iter().map(|sink| watch(format!("sink {}", sink.name), &sink.topic));
@@ -332,13 +332,24 @@ impl Trial<'_> {
             let lookup = Lookup::new(client)?;
             watched.iter().try_for_each(|watched| lookup.settle(&watched.topic))?;
         }
-        let outcome = Outcome::read(self.log()?.as_mut(), &watched)?;
-        if let Some(client) = &self.rehearsal.client {
-            let topics: Vec<_> = admin::list(client)?.into_iter().map(|(topic, _)| topic).collect();
-            let own = topics.iter().map(String::as_str).filter(|topic| topic.starts_with(&prefix)).collect::<Vec<_>>();
-            admin::forget(client, &format!("{}.{}", self.cluster, self.rehearsal.pipeline()), &own)?;
+        Outcome::read(self.log()?.as_mut(), &watched)
+    }
+
+    /// Deletes its topics on Kafka, and its group.
+    fn delete(&self, client: &Client) -> Result<()> {
+        let topics: Vec<_> = admin::list(client)?.into_iter().map(|(topic, _)| topic).collect();
+        let own =
+            topics.iter().map(String::as_str).filter(|topic| topic.starts_with(&self.prefix())).collect::<Vec<_>>();
+        Ok(admin::forget(client, &format!("{}.{}", self.cluster, self.rehearsal.pipeline()), &own)?)
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        let Some(client) = &self.rehearsal.client else { return };
+        if let Err(error) = self.delete(client) {
+            tracing::warn!(cluster = self.cluster, "what was tried on Kafka cannot be deleted: {error:#}");
         }
-        Ok(outcome)
     }
 }
 
