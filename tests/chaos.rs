@@ -101,7 +101,7 @@ impl Round<'_> {
                 self.start(victim, &[]);
             }
             "stopped" => {
-                self.nodes.remove(victim).stop();
+                stop(self.nodes.remove(victim));
                 self.start(victim, &[]);
             }
             "asleep" => {
@@ -150,6 +150,12 @@ impl Round<'_> {
     }
 }
 
+/// Stops a node, once it hears what it is told.
+fn stop(node: Node) {
+    node.until("its start", |said| said.says("running chaos"));
+    node.stop();
+}
+
 /// Copies a directory, as far as it is there.
 fn copy_all(from: &std::path::Path, to: &std::path::Path) {
     let Ok(entries) = fs::read_dir(from) else { return };
@@ -184,7 +190,7 @@ fn nothing_that_may_happen_loses_or_repeats_anything() {
             round.act();
         }
         flow.end();
-        round.nodes.drain(..).for_each(|node| _ = node.stop());
+        round.nodes.drain(..).for_each(stop);
         println!("round {number} of seed {seed}: {}", round.ledger.check());
         acts.iter_mut().zip(round.acts).for_each(|(all, of_round)| *all += of_round);
         (open, number) = (open + round.open, number + 1);

@@ -222,3 +222,27 @@ fn rows_that_were_overwritten_are_repaired_from_the_changelog() {
     stopped.feed(5);
     stopped.counts(1);
 }
+
+/// 4 partitions, 2 stages: the group is gone, as after it was not run for long. Nothing is claimed, so that a repair still
+/// knows what is lost, and asks for it; then it counts on.
+#[test]
+fn a_group_that_is_gone_is_told_before_anything_is_claimed() {
+    let mut stopped = Stopped::new("expired", true, false);
+    stopped.feed(6);
+    let before = stopped.standings();
+    wasmill::kafka::admin::forget(&Broker::shared().client(), "wasmill.expired", &[]).unwrap();
+    let run = ["run", "pipeline.yaml", "--until-end", "--data-dir", "data"].map(str::to_owned).to_vec();
+    let refused = stopped.place.run([run, stopped.log()].concat());
+    refused
+        .failed(1, &["its row in group wasmill.expired is gone, but wasmill.expired.count-changelog has rows of it"]);
+    stopped
+        .offsets(&["--from-changelog"])
+        .failed(1, &["the offset of expired-lines/0 is lost, and no changelog knows it"]);
+    let resets: Vec<_> = (0..PARTITIONS as u64)
+        .map(|partition| format!("lines/{partition}={}", before[&("expired-lines".to_owned(), partition)][0]))
+        .collect();
+    let resets = resets.iter().flat_map(|reset| ["--reset", reset]);
+    stopped.offsets(&["--from-changelog"].into_iter().chain(resets).collect::<Vec<_>>()).ok();
+    stopped.feed(7);
+    stopped.counts(1);
+}

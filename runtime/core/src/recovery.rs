@@ -55,6 +55,11 @@ enum Contradiction {
          `wasmill offsets PIPELINE --reset WHERE --drop-state`"
     )]
     Empty { task: TaskId, operator: String, row: Epoch },
+    #[error(
+        "task {task}: the changelog of {operator} has epoch {epoch}, and the one that says where the task stands ends before: \
+         restore that one; or forget all rows with `wasmill offsets PIPELINE --reset WHERE --drop-state`"
+    )]
+    Apart { task: TaskId, operator: String, epoch: Epoch },
     #[error("task {task}: what it remembers cannot be read: it was written by another version of Wasmill")]
     Unreadable { task: TaskId },
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commit::{Guarantee, Open, Terms};
+use crate::commit::{Guarantee, Open, Repair, Terms};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Polled, Sealed, Sink, Source, Stores, Tasks};
 use crate::record::{Now, Offset, TaskId, Timestamp};
@@ -86,6 +86,8 @@ pub struct Worker {
     distrust: Distrust,
     /// Whether what an earlier process may have left open is decided.
     clean: bool,
+    /// Whether tasks were moved.
+    moved: bool,
     events: Vec<Event>,
 }
 
@@ -107,6 +109,7 @@ impl Worker {
             aborts: 0,
             distrust: Distrust::default(),
             clean: false,
+            moved: false,
             events: Vec::new(),
         }
     }
@@ -178,7 +181,9 @@ impl Worker {
     /// The last act on a task: its row names nobody any more.
     fn disown(&mut self, ids: &[TaskId]) -> Result<(), Fault> {
         let mut sealed = Vec::new();
-        for task in ids.iter().filter_map(|id| self.tasks.get(id)) {
+        // What a repair made of a row holds only with the epoch that says so.
+        let stands = self.terms.repair == Repair::Never || self.moved;
+        for task in ids.iter().filter_map(|id| self.tasks.get(id)).filter(|_| stands) {
             if self.ports.tasks.lease(task.id()) == Some(task.lease()) {
                 sealed.push(Sealed { task: task.id(), lease: task.lease(), row: task.release(self.terms.revision) });
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use wasmill_core::commit::Repair;
-use wasmill_core::record::Offset;
+use wasmill_core::record::{Epoch, Offset};
 
 use self::target::Target;
 use super::run::load;
@@ -99,7 +99,7 @@ impl<'a> Site<'a> {
         let placed = Plugins::transient()?.place(&graph)?;
         if let Some(client) = args.kafka.client()?.filter(|_| args.data_dir.is_none()) {
             let directory = std::env::temp_dir().join(format!("wasmill-offsets-{}", uuid::Uuid::new_v4()));
-            let backend = Kafka::open(client, DataDir::open(&directory)?, StoreKind::Memory)?;
+            let backend = Kafka::open(client, DataDir::open(&directory)?, StoreKind::Sled)?;
             return Ok(Self { args, graph, placed, backend: Arc::new(backend), directory: Some(directory) });
         }
         let path = args.data_dir.clone().unwrap_or_else(|| PathBuf::from(BASE).join(graph.name()));
@@ -159,15 +159,14 @@ impl Drop for Site<'_> {
 fn moves(args: &Args, site: &Site<'_>, standings: &[Standing]) -> Result<Vec<(Standing, Offset)>> {
     let (name, prepared) = (site.graph.name(), site.prepared()?);
     let stateful = prepared.stateful();
-    if args.from_changelog {
-        knows_all(args, name, standings)?;
-    } else if !stateful.is_empty() && !args.drop_state {
+    if !stateful.is_empty() && !args.drop_state && !args.from_changelog {
         bail!(
             "reset {name}: what is read again would count twice, for {} remembers what was read before: say --drop-state \
              to have all of that forgotten",
             stateful.join(", ")
         );
     }
+    knows_all(args, name, standings)?;
     let mut moves: Vec<(Standing, Offset)> = Vec::new();
     for target in &args.reset {
         let sources = || standings.iter().filter(|standing| standing.source);
@@ -188,10 +187,18 @@ fn moves(args: &Args, site: &Site<'_>, standings: &[Standing]) -> Result<Vec<(St
     Ok(moves)
 }
 
-/// Fails where no changelog says where a task stood, and no reset says where it is to go on.
+/// Fails where nothing says where a task of a source is to go on: its offset is lost, no changelog knows it, and no reset
+/// names it. A changelog does not know which file an offset counts in.
 fn knows_all(args: &Args, name: &str, standings: &[Standing]) -> Result<()> {
-    let told = |standing: &&Standing| args.reset.iter().any(|target| target.names(standing));
-    let lost = standings.iter().find(|standing| standing.epoch.is_none() && !standing.remembered && !told(standing));
+    let has_run = standings.iter().any(|standing| standing.epoch.is_some());
+    let is_lost = |standing: &&Standing| {
+        let known = args.from_changelog && standing.remembered && !standing.file;
+        let fresh = args.from_changelog && standing.epoch == Some(Epoch(0));
+        standing.source && !known && (standing.epoch.is_none() || fresh)
+    };
+    let is_told = |standing: &Standing| args.reset.iter().any(|target| target.names(standing));
+    let lost =
+        standings.iter().filter(is_lost).find(|standing| !is_told(standing)).filter(|_| has_run || args.from_changelog);
     match lost {
         None => Ok(()),
         Some(standing) => bail!(

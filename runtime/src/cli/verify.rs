@@ -101,14 +101,17 @@ pub fn run(args: &Args, signals: &Signals, to: &mut impl Write) -> Result<()> {
     })?;
     if different.is_empty() {
         rehearsal.clean_up();
-        writeln!(to, "outputs and state are those of a run that was not killed, whichever step it was killed at")?;
+        let but = if comparison.notes().next().is_some() { ", as far as they can be compared" } else { "" };
+        writeln!(to, "outputs and state are those of a run that was not killed{but}, whichever step it was killed at")?;
         return Ok(());
     }
     let names: Vec<_> = different.iter().map(ToString::to_string).collect();
     bail!(
-        "{} does not get over a kill at {}: its outputs or state differ from those of a run that was not killed",
+        "{} does not get over a kill at {}: its outputs or state differ from those of a run that was not killed; what the \
+         runs left is in {}",
         rehearsal.pipeline(),
-        names.join(", ")
+        names.join(", "),
+        rehearsal.directory().display()
     )
 }
 
@@ -151,6 +154,10 @@ fn side_by_side<I: Sync, T: Send>(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { return };
                     let result = each(item);
+                    // A process that was told to stop as well has not come to its end.
+                    if signals.stop() {
+                        return;
+                    }
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
                     // Nobody hears it where another one failed.
                     let _ = results.send((index, result));

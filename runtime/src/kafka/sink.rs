@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdkafka::TopicPartitionList;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use wasmill_core::batch::{Batch, Message};
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{self, ChangelogId, Control, Fault, Sealed, Target, Written};
@@ -180,6 +180,11 @@ impl Sink {
         Ok(())
     }
 
+    fn commit_rows(&self, offsets: &TopicPartitionList) -> KafkaResult<()> {
+        let _call = self.pipeline.client.calls.enter("commit rows");
+        self.group.commit(offsets)
+    }
+
     fn commit_once(&self) -> Result<Result<(), Refused>, Fault> {
         let _call = self.pipeline.client.calls.enter("commit");
         Ok(self.producer()?.commit(TRY))
@@ -324,7 +329,7 @@ impl port::Sink for Sink {
         }
         match self.guarantee() {
             Guarantee::ExactlyOnce => self.end(&offsets, &member)?,
-            Guarantee::AtLeastOnce => self.group.commit(&offsets).map_err(|error| {
+            Guarantee::AtLeastOnce => self.commit_rows(&offsets).map_err(|error| {
                 let message = format!("write the rows of {}: {}", self.id, describe(&error));
                 let hopeless = error.rdkafka_error_code().is_some_and(is_hopeless);
                 if hopeless { Fault::Fatal(message) } else { Fault::Unknown(message) }

@@ -356,6 +356,9 @@ impl Running {
         let mut running = Self { backend, pipelines, workers, writers, board, gate, leave };
         let mut pipelines = Vec::new();
         for prepared in prepared {
+            if !matches!(settings.reading, Reading::Nothing(_)) {
+                prepared.check_rows(running.backend.as_ref())?;
+            }
             let stops = match settings.reading {
                 Reading::UntilEnd => prepared.stops(running.backend.as_ref(), &written)?,
                 Reading::All | Reading::Nothing(_) => Stops::new(),

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::backend::{Backend, NewTopic, TopicKind};
 use crate::pipeline::count::Count;
-use crate::pipeline::plan::{InputKind, Plan, Purpose, Stage};
+use crate::pipeline::plan::{Edge, InputKind, Plan, Purpose, Stage};
 use crate::pipeline::spec::Create;
 
 /// Partitions of a topic that is made where nothing says how many.
@@ -248,11 +248,19 @@ impl Widths {
 }
 
 /// Whether a topic divides the tasks of a stage that does not care which of them has a key: none of its operators has rows,
-/// and its inputs are sources.
+/// its inputs are sources, and no other stage waits for what its tasks tell.
 fn is_free(plan: &Plan, purpose: &Purpose) -> bool {
     let Purpose::Tasks { stage: name } = purpose else { return false };
     let has_rows = |topic: &crate::pipeline::plan::Topic| matches!(&topic.purpose, Purpose::Changelog { stage, .. } if stage == name);
     let is_source = |input: &crate::pipeline::plan::Input| matches!(input.kind, InputKind::Source { .. });
     let stage = plan.stages.iter().find(|stage| stage.name == *name);
-    stage.is_some_and(|stage| !stage.keyed && stage.inputs.iter().all(is_source)) && !plan.topics.iter().any(has_rows)
+    let is_apart = |stage: &Stage| !stage.keyed && stage.inputs.iter().all(is_source) && !feeds_others(stage);
+    stage.is_some_and(is_apart) && !plan.topics.iter().any(has_rows)
+}
+
+/// Whether a stage writes to repartition topics.
+fn feeds_others(stage: &Stage) -> bool {
+    let of_inputs = stage.inputs.iter().flat_map(|input| &input.edges);
+    let of_nodes = stage.nodes.iter().flat_map(|node| node.outputs.iter().flatten());
+    of_inputs.chain(of_nodes).any(|edge| matches!(edge, Edge::Repartition { .. }))
 }

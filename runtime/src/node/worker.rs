@@ -234,7 +234,10 @@ fn move_tasks(running: &mut worker::Worker, reset: &Reset, clocks: &Clocks) -> R
         while running.restore_only(clocks.read(), WAIT)? {}
         match running.reset(&reset.moves, reset.forget, clocks.read()) {
             Ok(()) => break Ok(()),
-            Err(fault @ Fault::Fatal(_)) => return Err(fault),
+            Err(fault @ Fault::Fatal(_)) => {
+                let _ = reset.done.send(Err(fault.to_string()));
+                return Err(fault);
+            }
             Err(fault) if left == 0 => break Err(fault.to_string()),
             Err(_) => {}
         }

@@ -4,13 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
 use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
 use wasmill_core::writes::Writes;
 
 use crate::topology::Topology;
 
-type Rows = Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>;
+/// Bytes of a row's name and of a value that are kept in the tree itself: a step down the tree compares several names, and
+/// each that is elsewhere would have to be fetched from there.
+const NAME: usize = 24;
+const VALUE: usize = 16;
+
+type Rows = Arc<Mutex<BTreeMap<SmallVec<[u8; NAME]>, SmallVec<[u8; VALUE]>>>>;
 
 /// Opens stores whose rows stay until the last clone of this is dropped.
 #[derive(Clone, Debug, Default)]
@@ -42,12 +48,12 @@ struct Store(Rows);
 
 impl port::Store for Store {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(lock(&self.0).get(row).cloned())
+        Ok(lock(&self.0).get(row).map(|value| value.to_vec()))
     }
 
     fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
         let there = lock(&self.0);
-        rows.iter().for_each(|&row| visit(row, there.get(row).map(Vec::as_slice)));
+        rows.iter().for_each(|&row| visit(row, there.get(row).map(SmallVec::as_slice)));
         Ok(())
     }
 
@@ -65,7 +71,7 @@ impl port::Store for Store {
         let mut rows = lock(&self.0);
         for (row, value) in writes.iter() {
             match value {
-                Some(value) => rows.insert(row.to_vec(), value.to_vec()),
+                Some(value) => rows.insert(row.into(), value.into()),
                 None => rows.remove(row),
             };
         }

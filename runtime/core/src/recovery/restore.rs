@@ -143,14 +143,21 @@ impl Restore {
             None if !row.memory.is_empty() => Some(self.decode(&row.memory)?.1),
             _ => None,
         };
-        let (mut stores, mut behind) = (Vec::new(), Vec::new());
+        let (mut stores, mut behind, mut last) = (Vec::new(), Vec::new(), None);
         for rows in rows {
             let (node, local) = (rows.node, rows.local());
             let is_empty = rows.is_anew() && rows.count() == 0;
             let store = rows.into_store();
             let operator = &stage.nodes[node].operator;
             let meta = self.meta(store.as_ref(), operator, repair)?;
-            if stage.home().is_some_and(|(home, _)| home == node) {
+            let epoch = meta.as_ref().map(|(epoch, _)| *epoch);
+            let is_home = stage.home().is_some_and(|(home, _)| home == node);
+            if repair == Repair::FromChangelog && !is_home && epoch > last {
+                let (task, operator) = (self.id(), operator.clone());
+                return Err(Contradiction::Apart { task, operator, epoch: epoch.unwrap_or_default() }.into());
+            }
+            if is_home {
+                last = epoch;
                 remembered = match repair {
                     Repair::Never => self.remembered(meta, operator)?,
                     _ => self.repaired(&mut row, meta, operator, repair)?,

@@ -32,6 +32,7 @@ impl Worker {
             self.distrust.check(*id, task.reset(positions, forget))?;
         }
         self.commit(now)?;
+        self.moved = true;
         self.renew();
         for id in moves.keys() {
             let task = self.tasks.get(id).ok_or_else(|| lost(id))?;

@@ -156,6 +156,11 @@ impl Rehearsal {
         self.graph.name()
     }
 
+    /// Where trials leave what they made.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// What is tried, in a line.
     pub(super) fn about(&self) -> String {
         let log = self.args.kafka.brokers.as_ref().map_or("the embedded log".to_owned(), |at| format!("Kafka at {at}"));

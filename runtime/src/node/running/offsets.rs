@@ -17,6 +17,12 @@ use crate::node::worker::Command;
 /// How long it may take until this process has all tasks, rows read included, and until they are moved.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// How long a first row may not be decided yet.
+const DECIDED: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether it is.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Where a task stands in one of its inputs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Standing {
@@ -28,6 +34,8 @@ pub struct Standing {
     pub name: String,
     /// Whether it is a source.
     pub source: bool,
+    /// Whether it is a file.
+    pub file: bool,
     /// Whether the task has a changelog, which knows where it stands.
     pub remembered: bool,
     /// The topic, or the file.
@@ -40,8 +48,6 @@ pub struct Standing {
     pub start: Offset,
     /// The end.
     pub end: Offset,
-    /// Whether the worker that had it last did not let it go.
-    pub owned: bool,
 }
 
 /// A reset as its tasks' worker is told of it.
@@ -72,6 +78,7 @@ impl Prepared {
                 input,
                 name,
                 source,
+                file: self.file(task, input).is_some(),
                 remembered: self
                     .assembly
                     .stages
@@ -82,11 +89,40 @@ impl Prepared {
                 next: row.and_then(|row| row.next.get(input as usize).copied()),
                 start,
                 end,
-                owned: row.is_some_and(|row| !row.owner.is_empty()),
             });
         }
         standings.sort_by(|a, b| (!a.source, &a.name, &a.topic, a.task).cmp(&(!b.source, &b.name, &b.topic, b.task)));
         Ok(standings)
+    }
+
+    /// Fails where a changelog has rows of a task, and the log does not say where the task stands. Nothing was claimed yet, so
+    /// that what is lost can still be told from what never was.
+    pub(super) fn check_rows(&self, backend: &dyn Backend) -> Result<()> {
+        let deadline = Instant::now() + DECIDED;
+        loop {
+            let (group, tasks) = (&self.plan.group, &self.assembly.tasks);
+            let rows = backend.rows(group, &self.assembly.topology, tasks, Repair::Never)?;
+            let mut lost = None;
+            for &task in tasks.iter().filter(|task| !rows.contains_key(task)) {
+                let stage = self.assembly.stages.get(usize::from(task.stage));
+                for (_, changelog) in stage.into_iter().flat_map(|stage| stage.changelogs()) {
+                    let topic = self.assembly.topology.changelog(changelog).unwrap_or_default();
+                    if backend.end(topic, task.partition)? > Offset(0) {
+                        lost = Some((task, topic));
+                    }
+                }
+            }
+            match lost {
+                None => return Ok(()),
+                // Another node may have begun just now.
+                Some(_) if Instant::now() < deadline => std::thread::sleep(LOOK),
+                Some((task, topic)) => bail!(
+                    "pipeline {} stopped: task {task}: its row in group {group} is gone, but {topic} has rows of it: go on from \
+                     the changelogs with `wasmill offsets PIPELINE --from-changelog`",
+                    self.plan.pipeline
+                ),
+            }
+        }
     }
 
     /// What the pipeline file calls an input, and whether that is a source.
@@ -114,7 +150,7 @@ impl Running {
     /// read from their beginning, as far as files go.
     pub fn reset(&self, standings: &[(Standing, Offset)], forget: bool) -> Result<()> {
         let pipeline = self.pipelines.first().context("no pipeline runs")?;
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         loop {
             self.check()?;
             let statuses = self.board.read();
@@ -122,15 +158,19 @@ impl Running {
             if own.iter().map(|status| status.tasks).sum::<usize>() == pipeline.prepared.assembly.tasks.len() {
                 break;
             }
+            if own.iter().any(|status| !status.restoring.is_empty()) {
+                deadline = Instant::now() + PATIENCE;
+            }
             if Instant::now() > deadline {
                 bail!("not all tasks came to this process within {PATIENCE:?}: does another node run the pipeline?");
             }
             self.wait(Duration::from_millis(20));
         }
-        // All that have state are committed anew, wherever they stand: that repairs what was changed by hand.
+        // All that have state are committed anew, wherever they stand: that repairs what was changed by hand. Where all is
+        // forgotten those upstream tell anew how far event time has come.
         let is_stateful = |task: &&TaskId| {
             let stage = pipeline.prepared.assembly.stages.get(usize::from(task.stage));
-            stage.is_some_and(|stage| stage.home().is_some())
+            forget || stage.is_some_and(|stage| stage.home().is_some())
         };
         let tasks = pipeline.prepared.assembly.tasks.iter().filter(is_stateful);
         let mut moves: Moves = tasks.map(|&task| (task, Vec::new())).collect();
