@@ -27,7 +27,7 @@ fn refuses(ledger: &Ledger, command: &str, arguments: &[&str], says: &[&str]) {
 fn rows_that_were_reset_are_refused() {
     let ledger = stopped("reset-rows");
     let says = [
-        "pipeline reset-rows stopped: read the row of task 0/",
+        "read the rows of group wasmill.reset-rows: the offset 0 was committed by something else",
         "the offset 0 was committed by something else than wasmill",
         "wasmill offsets",
         "--from-changelog",

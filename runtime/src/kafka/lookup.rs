@@ -11,6 +11,7 @@ use wasmill_core::record::{Offset, Partition, Timestamp};
 
 use super::admin;
 use super::client::{ASK, Client, Error, Logs};
+use super::fault::is_passing;
 
 /// How long somebody else's transaction in a topic is waited for before what is committed is read.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -40,7 +41,7 @@ impl Lookup {
 
     /// The first offset that is kept of a partition.
     pub fn start(&self, topic: &str, partition: Partition) -> Result<Offset, Error> {
-        let asked = self.all.fetch_watermarks(topic, partition.0 as i32, ASK);
+        let asked = watermarks(&self.all, topic, partition);
         let failed = |error| Error::failed(format!("find the start of {topic} partition {partition}"), error);
         asked.map(|(start, _)| Offset(start)).map_err(failed)
     }
@@ -91,8 +92,21 @@ pub(super) fn at_time(
     element.map_or(Ok(None), |element| element.error().map(|()| element.offset().to_raw().filter(|at| *at >= 0)))
 }
 
+/// The start and the end of a partition. One that was made just now may have no leader yet.
+fn watermarks(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> KafkaResult<(i64, i64)> {
+    let deadline = Instant::now() + ASK;
+    loop {
+        match consumer.fetch_watermarks(topic, partition.0 as i32, ASK) {
+            Err(error) if is_passing(error.rdkafka_error_code()) && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            answer => return answer,
+        }
+    }
+}
+
 fn end(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> Result<Offset, Error> {
-    let asked = consumer.fetch_watermarks(topic, partition.0 as i32, ASK);
+    let asked = watermarks(consumer, topic, partition);
     let failed = |error| Error::failed(format!("find the end of {topic} partition {partition}"), error);
     asked.map(|(_, end)| Offset(end)).map_err(failed)
 }
