@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::cluster::Cluster;
-use crate::support::fleet::{Node, Said};
+use crate::support::fleet::{Node, STEPS, Said};
 use crate::support::ledger::Ledger;
 
 /// How long it lasts where nothing is said.
@@ -14,22 +14,6 @@ const MINUTES: f64 = 1.0;
 /// How long a pipeline is disturbed before all that it left is checked, and another one begins.
 const ROUND: Duration = Duration::from_secs(150);
 const NODES: usize = 3;
-/// Steps of a commit that a node may end at.
-const STEPS: [&str; 12] = [
-    "claim",
-    "begin",
-    "process",
-    "seal",
-    "changelog",
-    "flush",
-    "token",
-    "rows",
-    "commit",
-    "answer",
-    "apply",
-    "publish",
-];
-
 /// What happened, by its name.
 const ACTS: [&str; 8] =
     ["killed", "ended at a step", "replaced", "stopped", "asleep", "store lost", "store of before", "broker killed"];

@@ -84,6 +84,15 @@ impl Stopped {
         lines.iter().map(of).collect()
     }
 
+    /// Has it go on from its changelog, and its source where that stood.
+    fn repair(&self, before: &BTreeMap<(String, u64), [i64; 3]>) {
+        let next = |partition| before[&(format!("{}-lines", self.name), partition)][0];
+        let resets = (0..PARTITIONS as u64).map(|partition| format!("lines/{partition}={}", next(partition)));
+        let resets: Vec<_> = resets.flat_map(|reset| ["--reset".to_owned(), reset]).collect();
+        let arguments = ["--from-changelog"].into_iter().chain(resets.iter().map(String::as_str));
+        self.offsets(&arguments.collect::<Vec<_>>()).ok();
+    }
+
     /// What is in the sink.
     fn out(&self) -> Vec<Value> {
         let topic = format!("{}-out", self.name);
@@ -214,11 +223,7 @@ fn rows_that_were_overwritten_are_repaired_from_the_changelog() {
     commit_by_hand("wasmill.mended", "wasmill.mended.lines-tasks", 7);
     let guess = stopped.offsets(&["--from-changelog"]);
     guess.failed(1, &["the offset of mended-lines/0 is lost, and no changelog knows it", "--reset lines/0=OFFSET"]);
-    let resets: Vec<_> = (0..PARTITIONS as u64)
-        .map(|partition| format!("lines/{partition}={}", before[&("mended-lines".to_owned(), partition)][0]))
-        .collect();
-    let resets = resets.iter().flat_map(|reset| ["--reset", reset]);
-    stopped.offsets(&["--from-changelog"].into_iter().chain(resets).collect::<Vec<_>>()).ok();
+    stopped.repair(&before);
     stopped.feed(5);
     stopped.counts(1);
 }
@@ -238,11 +243,7 @@ fn a_group_that_is_gone_is_told_before_anything_is_claimed() {
     stopped
         .offsets(&["--from-changelog"])
         .failed(1, &["the offset of expired-lines/0 is lost, and no changelog knows it"]);
-    let resets: Vec<_> = (0..PARTITIONS as u64)
-        .map(|partition| format!("lines/{partition}={}", before[&("expired-lines".to_owned(), partition)][0]))
-        .collect();
-    let resets = resets.iter().flat_map(|reset| ["--reset", reset]);
-    stopped.offsets(&["--from-changelog"].into_iter().chain(resets).collect::<Vec<_>>()).ok();
+    stopped.repair(&before);
     stopped.feed(7);
     stopped.counts(1);
 }

@@ -1,24 +1,9 @@
 //! `wasmill verify`: kills at every step of the commit protocol, by the built binary.
 
 use crate::support::command::{Place, repository};
+use crate::support::fleet::STEPS;
 use crate::support::kafka::Broker;
 use crate::support::words;
-
-const STEPS: [&str; 13] = [
-    "claim",
-    "restore",
-    "begin",
-    "process",
-    "seal",
-    "changelog",
-    "flush",
-    "token",
-    "rows",
-    "commit",
-    "answer",
-    "apply",
-    "publish",
-];
 
 /// Word count over 4 partitions, which reads 2,000 lines.
 fn word_count(name: &str, guarantee: &str) -> Place {

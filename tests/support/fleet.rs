@@ -10,6 +10,23 @@ use std::time::{Duration, Instant};
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The steps of a commit that a process may end at.
+pub(crate) const STEPS: [&str; 13] = [
+    "claim",
+    "restore",
+    "begin",
+    "process",
+    "seal",
+    "changelog",
+    "flush",
+    "token",
+    "rows",
+    "commit",
+    "answer",
+    "apply",
+    "publish",
+];
+
 /// What a node said of itself so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said {

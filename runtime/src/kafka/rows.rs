@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{self, Fault, Lease};
 use wasmill_core::record::{Epoch, TaskId};
 use wasmill_core::task::row::TaskRow;
 
-use super::client::{ASK, Client, Error, Logs, setting};
+use super::client::{Client, Error, Logs, setting};
 use super::fault::{asked, describe, is_passing};
 use super::group::Group;
 use super::native::producer::Producer;
@@ -111,12 +113,11 @@ pub fn latest(
     for &task in tasks {
         list.add_partition(topology.rows(task).unwrap_or_default(), task.partition.0 as i32);
     }
-    let list = consumer.committed_offsets(list, ASK).map_err(|error| asked(&doing, &error))?;
+    let list = committed(&consumer, &list, client.timing().transaction).map_err(|error| asked(&doing, &error))?;
     let mut rows = BTreeMap::new();
     for &task in tasks {
         let topic = topology.rows(task).unwrap_or_default();
         let Some(element) = list.find_partition(topic, task.partition.0 as i32) else { continue };
-        element.error().map_err(|error| asked(&doing, &error))?;
         if let Offset::Offset(epoch) = element.offset() {
             let epoch = Epoch(epoch as u64);
             match decode(epoch, element.metadata()) {
@@ -127,6 +128,27 @@ pub fn latest(
         }
     }
     Ok(rows)
+}
+
+/// Asks for committed offsets. A group whose coordinator is not there yet, or moves, is asked for again.
+fn committed(
+    consumer: &BaseConsumer<Logs>,
+    list: &TopicPartitionList,
+    patience: Duration,
+) -> KafkaResult<TopicPartitionList> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = consumer.committed_offsets(list.clone(), TRY).and_then(|list| {
+            list.elements().iter().try_for_each(|element| element.error())?;
+            Ok(list)
+        });
+        match answer {
+            Err(error) if is_passing(error.rdkafka_error_code()) && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Who may have a transaction open for the worker's tasks: nobody where there are none.
