@@ -61,7 +61,18 @@ impl Round<'_> {
         self.nodes.insert(victim, node);
     }
 
+    /// A node that could not begin, because a broker was away, is started again.
+    fn supervise(&mut self) {
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].said().ended {
+                self.nodes.remove(index).kill();
+                self.start(index, &[]);
+            }
+        }
+    }
+
     fn act(&mut self) {
+        self.supervise();
         let (what, victim) = (self.random.below(ACTS.len()), self.random.below(NODES));
         self.acts[what] += 1;
         let store = self.ledger.place.path(&format!("{}/store", self.names[victim]));
@@ -121,13 +132,16 @@ impl Round<'_> {
     }
 
     /// Somebody commits, whatever happened.
-    fn goes_on(&self) {
+    fn goes_on(&mut self) {
         let before: Vec<_> = self.nodes.iter().map(Node::said).collect();
         let begun = Instant::now();
         let went_on = |(node, before): (&Node, &Said)| {
             node.waits(Duration::from_millis(100), |said| said.committed > before.committed + 2)
         };
         while !self.nodes.iter().zip(&before).any(went_on) {
+            if self.nodes.len() == NODES {
+                self.supervise();
+            }
             let said = || self.nodes.iter().flat_map(|node| node.said().lines).collect::<Vec<_>>().join("\n");
             assert!(begun.elapsed() < Duration::from_mins(2), "nobody commits any more:\n{}", said());
         }
@@ -136,8 +150,12 @@ impl Round<'_> {
 
 /// Stops a node, once it hears what it is told.
 fn stop(node: Node) {
-    node.until("its start", |said| said.says("running chaos"));
-    node.stop();
+    node.until("its start", |said| said.ended || said.says("running chaos"));
+    if node.said().ended {
+        node.kill();
+    } else {
+        node.stop();
+    }
 }
 
 /// Copies a directory, as far as it is there.

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{self, Fault, Lease};
@@ -139,7 +140,7 @@ fn committed(
     let deadline = Instant::now() + patience;
     loop {
         let answer = consumer.committed_offsets(list.clone(), TRY).and_then(|list| {
-            list.elements().iter().try_for_each(|element| element.error())?;
+            list.elements().iter().try_for_each(TopicPartitionListElem::error)?;
             Ok(list)
         });
         match answer {
