@@ -10,7 +10,7 @@ use crate::support::fleet::{Node, STEPS, Said};
 use crate::support::ledger::Ledger;
 
 /// How long it lasts where nothing is said.
-const MINUTES: f64 = 1.0;
+const MINUTES: f64 = 0.5;
 /// How long a pipeline is disturbed before all that it left is checked, and another one begins.
 const ROUND: Duration = Duration::from_secs(150);
 const NODES: usize = 3;
