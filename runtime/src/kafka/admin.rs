@@ -86,11 +86,12 @@ pub fn create(client: &Client, topics: &[NewTopic]) -> Result<Vec<String>, Error
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let admin = admin(client)?;
-    let default = default_replication(&lookup, &admin)?;
-    let wanted: Vec<_> = missing.iter().map(|topic| wanted(topic, default)).collect();
-    let results = block_on(admin.create_topics(&wanted, &options()))
-        .map_err(|error| Error::failed("create topics", reason(&error)))?;
+    let results = with_admin(client, |admin| {
+        let default = default_replication(&lookup, admin)?;
+        let wanted: Vec<_> = missing.iter().map(|topic| wanted(topic, default)).collect();
+        block_on(admin.create_topics(&wanted, &options()))
+            .map_err(|error| Error::failed("create topics", reason(&error)))
+    })??;
     let mut made = Vec::new();
     for result in results {
         match result {
@@ -107,10 +108,10 @@ pub fn create(client: &Client, topics: &[NewTopic]) -> Result<Vec<String>, Error
 
 /// Gives a topic more partitions, so that it has as many as this, and waits until a broker says so.
 pub fn grow(client: &Client, topic: &str, width: u32) -> Result<(), Error> {
-    let (lookup, admin) = (client.lookup()?, admin(client)?);
+    let lookup = client.lookup()?;
     let doing = || format!("give topic {topic} {width} partitions");
     let wanted = NewPartitions::new(topic, width as usize);
-    let results = block_on(admin.create_partitions(&[wanted], &options()));
+    let results = with_admin(client, |admin| block_on(admin.create_partitions(&[wanted], &options())))?;
     let refused = match results.map_err(|error| Error::failed(doing(), reason(&error)))?.into_iter().next() {
         Some(Err((_, code))) => Some(code),
         Some(Ok(_)) | None => None,
@@ -195,12 +196,14 @@ pub fn describe<'a>(
     if names.is_empty() {
         return Ok(described);
     }
-    let admin = admin(client)?;
-    let ids = topic_ids(admin.inner(), &names, ASK).map_err(|error| asking(&names, &error))?;
+    let (ids, settings) = with_admin(client, |admin| {
+        let ids = topic_ids(admin.inner(), &names, ASK).map_err(|error| asking(&names, &error))?;
+        Ok::<_, Error>((ids, settings(admin, &names, TAKES)?))
+    })??;
     for (name, id) in ids {
         described.entry(name).and_modify(|topic| topic.id = id);
     }
-    for (name, [bytes, kind, behind, ahead]) in settings(&admin, &names, TAKES)? {
+    for (name, [bytes, kind, behind, ahead]) in settings {
         let Some(topic) = described.get_mut(&name) else { continue };
         topic.largest_message = bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(LARGEST_MESSAGE);
         if kind.as_deref() != Some("LogAppendTime") {
@@ -234,7 +237,7 @@ pub(super) fn compacted<'a>(
     if topics.is_empty() {
         return Ok(HashSet::new());
     }
-    let policies = settings(&admin(client)?, &topics, ["cleanup.policy"])?;
+    let policies = with_admin(client, |admin| settings(admin, &topics, ["cleanup.policy"]))??;
     let is_compacted =
         |[policy]: &[Option<String>; 1]| policy.as_ref().is_some_and(|policy| policy.contains("compact"));
     Ok(policies.into_iter().filter(|(_, policy)| is_compacted(policy)).map(|(topic, _)| topic).collect())
@@ -274,8 +277,7 @@ pub fn delete(client: &Client, topics: &[&str]) -> Result<(), Error> {
     if topics.is_empty() {
         return Ok(());
     }
-    let admin = admin(client)?;
-    let results = block_on(admin.delete_topics(topics, &options()))
+    let results = with_admin(client, |admin| block_on(admin.delete_topics(topics, &options())))?
         .map_err(|error| Error::failed("delete topics", reason(&error)))?;
     for result in results {
         match result {
@@ -306,9 +308,8 @@ pub fn forget(client: &Client, group: &str, topics: &[&str]) -> Result<(), Error
 /// Deletes a group. A member that was killed is waited for until its session ends.
 fn forget_group(client: &Client, group: &str) -> Result<(), Error> {
     let deadline = Instant::now() + client.timing().session + Duration::from_secs(5);
-    let admin = admin(client)?;
     loop {
-        let results = block_on(admin.delete_groups(&[group], &options()))
+        let results = with_admin(client, |admin| block_on(admin.delete_groups(&[group], &options())))?
             .map_err(|error| Error::failed(format!("delete group {group}"), reason(&error)))?;
         match results.into_iter().next() {
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
@@ -335,8 +336,8 @@ pub fn purge(client: &Client, before: &[(&str, Partition, Offset)]) -> Result<()
             .add_partition_offset(topic, partition.0 as i32, rdkafka::Offset::Offset(offset.0))
             .map_err(|error| failed(reason(&error)))?;
     }
-    let admin = admin(client)?;
-    let purged = block_on(admin.delete_records(&offsets, &options())).map_err(|error| failed(reason(&error)))?;
+    let purged = with_admin(client, |admin| block_on(admin.delete_records(&offsets, &options())))?;
+    let purged = purged.map_err(|error| failed(reason(&error)))?;
     for partition in purged.elements() {
         partition
             .error()
@@ -377,8 +378,15 @@ fn asking(topics: &[&str], error: &rdkafka::error::KafkaError) -> Error {
     Error::failed(format!("describe topic {}", topics.join(", ")), reason(error))
 }
 
-fn admin(client: &Client) -> Result<AdminClient<Logs>, Error> {
-    super::client::create(&client.config(&[], &[]))
+/// Does something with an admin client, which is let go by a thread of its own: that takes as long as one of its polls, a
+/// tenth of a second.
+fn with_admin<T>(client: &Client, act: impl FnOnce(&AdminClient<Logs>) -> T) -> Result<T, Error> {
+    let admin: AdminClient<Logs> = super::client::create(&client.config(&[], &[]))?;
+    let done = act(&admin);
+    let letting_go = thread::Builder::new().name("admin client".into()).spawn(move || drop(admin));
+    // Without a thread it was let go here.
+    drop(letting_go);
+    Ok(done)
 }
 
 fn options() -> AdminOptions {

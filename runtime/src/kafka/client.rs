@@ -280,7 +280,9 @@ impl Client {
         config.set_log_level(RDKafkaLogLevel::Info);
         config.set("client.id", "wasmill");
         let brokers = [("bootstrap.servers", self.brokers.as_str())];
-        let ours = tunable.iter().copied();
+        // librdkafka waits for half of the first before it connects at all.
+        let all = [("reconnect.backoff.ms", "20")];
+        let ours = all.into_iter().chain(tunable.iter().copied());
         for (name, value) in ours.chain(self.properties.iter()).chain(fixed.iter().copied()).chain(brokers) {
             config.set(name, value);
         }

@@ -90,8 +90,28 @@ impl Producer {
 
     /// Ends what transactions this id has open, and locks out whoever else has it.
     pub(crate) fn init(&self, wait: Duration) -> Result<(), Refused> {
+        self.connect(wait);
         // SAFETY: the client is alive.
         outcome(unsafe { sys::rd_kafka_init_transactions(self.client.native_ptr(), millis(wait)) })
+    }
+
+    /// Waits until there is a connection, without which librdkafka looks for the transaction's coordinator once in 500 ms.
+    fn connect(&self, wait: Duration) {
+        // The answer to the first names the brokers, of which the second is asked: by then the one that was configured is let go.
+        for _ in 0..2 {
+            let mut metadata = ptr::null();
+            // SAFETY: the client is alive, `metadata` is written to.
+            let code = unsafe {
+                sys::rd_kafka_metadata(self.client.native_ptr(), 0, ptr::null_mut(), &raw mut metadata, millis(wait))
+            };
+            let code = RDKafkaErrorCode::from(code);
+            if code != RDKafkaErrorCode::NoError {
+                tracing::debug!(%code, "connect a producer");
+                return;
+            }
+            // SAFETY: the call succeeded, and its answer is ours to destroy, once.
+            unsafe { sys::rd_kafka_metadata_destroy(metadata) };
+        }
     }
 
     /// Forgets what was delivered before: what comes now is counted alone.
