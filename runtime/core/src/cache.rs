@@ -3,7 +3,7 @@
 //! Rows that the store does not have yet are written behind, in one sorted batch that carries its place in the
 //! changelog: nothing is lost by lagging, since the changelog has them. Rows that it has are dropped, the longest
 //! unread first, when they take too much room: those read lately are young, and the old ones go when the young have
-//! filled their share.
+//! filled their share. As long as none was dropped, over a store that was empty, a row that is not here is nowhere.
 
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub struct Cache {
     young: Table,
     old: Table,
     budget: usize,
+    /// Whether all rows of the store are here, too; `None` where nobody has looked.
+    whole: Option<bool>,
     /// What goes with the dirty rows: what the task remembers, and their place in the changelog.
     last: Vec<Write>,
     changes: u64,
@@ -55,10 +57,20 @@ impl Cache {
         self.find_old(hash, row)
     }
 
-    /// Finds a row among the old ones; as long as there is room it is a young one then.
+    /// Whether a row that is not found is nowhere; `None` where that must be asked of the store.
+    pub(crate) fn is_whole(&self) -> Option<bool> {
+        self.whole
+    }
+
+    /// Whether the store has no rows at all.
+    pub(crate) fn is_over_nothing(&mut self, nothing: bool) {
+        self.whole = Some(nothing);
+    }
+
+    /// Finds a row among the old ones; as long as there is room it is a young one then, unless none need be dropped.
     pub(crate) fn find_old(&mut self, hash: Hash, row: &[u8]) -> Option<Place> {
         let found = self.old.find_hashed(hash, row)?;
-        if self.young.size() >= self.budget / SHARES {
+        if self.whole == Some(true) || self.young.size() >= self.budget / SHARES {
             return Some(Place::Old(found));
         }
         Some(Place::Young(self.young.keep(row, self.old.value(found))))
@@ -108,6 +120,9 @@ impl Cache {
     }
 
     fn age(&mut self) {
+        if self.old.len() > 0 {
+            self.whole = self.whole.map(|_| false);
+        }
         std::mem::swap(&mut self.young, &mut self.old);
         self.young.clear();
     }
@@ -129,6 +144,19 @@ impl Cache {
     pub(crate) fn forget(&mut self) {
         self.young.clear();
         self.old.clear();
+        self.whole = None;
+    }
+
+    /// Makes room for the rows that were written, which are young ones then.
+    fn receive(&mut self) {
+        let size: usize = [&self.dirty, &self.young, &self.old].into_iter().map(Table::size).sum();
+        if self.whole == Some(true) && size <= self.budget / SHARES * (SHARES - 1) {
+            self.old.absorb(&self.young);
+            self.young.clear();
+        } else {
+            self.age();
+        }
+        std::mem::swap(&mut self.dirty, &mut self.young);
     }
 
     /// Whether it is time to write behind.
@@ -149,10 +177,10 @@ impl Cache {
         store.apply(Arc::new(Writes::of(rows.chain(last))))?;
         (self.changes, self.since) = (0, None);
         self.dirty.forget_order();
-        self.age();
-        std::mem::swap(&mut self.dirty, &mut self.young);
+        self.receive();
         if self.budget == 0 {
             self.forget();
+            self.whole = Some(false);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::cache::{self, Cache, Lag};
 use crate::overlay::{Mark, Overlay};
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
+use crate::row::Kind;
 use crate::table::{Access, Found, Hash};
 use crate::writes::{Pair, Writes};
 
@@ -51,6 +52,8 @@ impl Layers {
     pub fn get(&mut self, row: &[u8]) -> Result<Option<&[u8]>, StoreError> {
         let place = if let Some(place) = self.find(row) {
             place
+        } else if self.is_whole()? {
+            return Ok(None);
         } else {
             let value = self.store.get(row)?;
             self.cache.make_room();
@@ -77,7 +80,7 @@ impl Layers {
                 missing.push((row, number));
             }
         }
-        if missing.is_empty() {
+        if missing.is_empty() || self.is_whole()? {
             places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
             return Ok(());
         }
@@ -93,6 +96,21 @@ impl Layers {
         places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
         self.cache.make_room();
         Ok(())
+    }
+
+    /// Whether a row that is not in memory is nowhere.
+    fn is_whole(&mut self) -> Result<bool, StoreError> {
+        if let Some(is) = self.cache.is_whole() {
+            return Ok(is);
+        }
+        let mut nothing = true;
+        // What the task remembers is not read through here.
+        self.store.scan(&[Kind::Value as u8], &mut |_, _| {
+            nothing = false;
+            false
+        })?;
+        self.cache.is_over_nothing(nothing);
+        Ok(nothing)
     }
 
     fn find(&mut self, row: &[u8]) -> Option<Place> {
@@ -130,9 +148,11 @@ impl Layers {
         let (mut cached, mut candidates) = (vec![None; rows.len()], Vec::new());
         self.cache.find_each(rows.iter().copied(), &mut candidates, &mut cached);
         let mut missing = Vec::new();
+        let is_whole = self.cache.is_whole() == Some(true);
         for (((_, hash, row), is), place) in rows.into_iter().zip(is).zip(cached) {
             match place.or_else(|| self.cache.peek_old(hash, row)) {
                 Some(place) => visit(row, self.cache.value(place).is_some(), is),
+                None if is_whole => visit(row, false, is),
                 None => missing.push((row, is)),
             }
         }
@@ -308,7 +328,7 @@ pub(crate) mod tests {
     }
 
     fn row() -> impl Strategy<Value = Vec<u8>> {
-        vec(0_u8..3, 0..3)
+        vec(1_u8..4, 1..4)
     }
 
     fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
@@ -339,7 +359,7 @@ pub(crate) mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
         fn rows_are_those_of_a_plain_map(
-            stored in btree_map(row(), vec(any::<u8>(), 0..4), 0..12),
+            stored in prop_oneof![Just(BTreeMap::new()), btree_map(row(), vec(any::<u8>(), 0..4), 0..12)],
             acts in vec(act(), 0..60),
             budget in prop_oneof![Just(0_usize), 1_usize..2_000],
         ) {
@@ -397,14 +417,63 @@ pub(crate) mod tests {
         let mut layers = Layers::new(Box::new(Map::default()));
         layers.bound(30_000);
         let lag = Lag { changes: u64::MAX, age: std::time::Duration::from_hours(1) };
-        for number in 0_u32..10_000 {
-            layers.put(&number.to_be_bytes(), Some(&[7; 20]), Access::Point);
+        for number in 0..10_000 {
+            layers.put(&numbered(number), Some(&[7; 20]), Access::Point);
             layers.apply(Vec::new(), Timestamp(0));
             if layers.is_due(lag, Timestamp(0)) {
                 layers.flush().unwrap();
             }
-            assert_eq!(layers.get(&(number / 2).to_be_bytes()).unwrap(), Some(&[7; 20][..]));
+            assert_eq!(layers.get(&numbered(number / 2)).unwrap(), Some(&[7; 20][..]));
             assert!(layers.cache.size() < 31_000, "{}", layers.cache.size());
         }
+    }
+
+    fn numbered(number: u32) -> [u8; 5] {
+        let [a, b, c, d] = number.to_be_bytes();
+        [Kind::Value as u8, a, b, c, d]
+    }
+
+    /// A store that is written to, and read only by order.
+    #[derive(Debug, Default)]
+    struct Unread(Map);
+
+    impl Store for Unread {
+        fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Err(StoreError::Broken(format!("read {row:?}")))
+        }
+
+        fn get_many(&self, rows: &[&[u8]], _: &mut port::Found<'_>) -> Result<(), StoreError> {
+            Err(StoreError::Broken(format!("read {rows:?}")))
+        }
+
+        fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+            self.0.scan(from, visit)
+        }
+
+        fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+            self.0.apply(writes)
+        }
+
+        fn clear(&mut self) -> Result<(), StoreError> {
+            self.0.clear()
+        }
+    }
+
+    #[test]
+    fn new_rows_are_not_looked_for_in_a_store_that_was_empty() {
+        let mut layers = Layers::new(Box::new(Unread::default()));
+        layers.bound(300_000);
+        for round in 0_u8..4 {
+            for number in 0..1_000 {
+                let is = round.checked_sub(1).map(|before| [before; 8]);
+                assert_eq!(layers.get(&numbered(number)).unwrap(), is.as_ref().map(<[u8; 8]>::as_slice));
+                layers.put(&numbered(number), Some(&[round; 8]), Access::Point);
+            }
+            layers.changes(&|_| true, &mut |_, was, is| assert_eq!((was, is), (round > 0, true))).unwrap();
+            layers.apply(Vec::new(), Timestamp(0));
+            layers.flush().unwrap();
+        }
+        layers.load(&[], false).unwrap();
+        assert!(layers.get(&numbered(0)).is_err());
     }
 }
