@@ -59,7 +59,7 @@ impl Cache {
 
     /// Whether a row that is not found is nowhere; `None` where that must be asked of the store.
     pub(crate) fn is_whole(&self) -> Option<bool> {
-        self.whole
+        if self.budget == 0 { Some(false) } else { self.whole }
     }
 
     /// Whether the store has no rows at all.
@@ -180,7 +180,6 @@ impl Cache {
         self.receive();
         if self.budget == 0 {
             self.forget();
-            self.whole = Some(false);
         }
         Ok(())
     }
