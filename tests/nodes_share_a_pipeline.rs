@@ -10,7 +10,7 @@ use crate::support::fleet::{Node, Said};
 const PARTITIONS: usize = 8;
 /// Of two stages.
 const TASKS: usize = 2 * PARTITIONS;
-const LINES: usize = 8_000;
+const LINES: usize = 4_000;
 /// How long a node is waited for before it gets more to do.
 const IDLE: Duration = Duration::from_millis(400);
 

@@ -106,3 +106,26 @@ fn a_sled_store_that_is_old_gone_or_broken_is_read_from_the_changelogs() {
 fn a_fjall_store_that_is_old_gone_or_broken_is_read_from_the_changelogs() {
     mend("fjall");
 }
+
+/// A node of 2 workers, 8 partitions, sled: deletions that its store has not heard of may be gone from the changelogs.
+#[test]
+fn a_store_that_is_older_than_deletions_are_kept_is_read_anew() {
+    let ledger = Ledger::new("outlived", &Broker::shared().address());
+    ledger.feed(500);
+    work(&ledger);
+    let (there, old) = (ledger.place.path("node/store"), ledger.place.path("old"));
+    copy(&there, &old);
+    work(&ledger);
+
+    ledger.keep_deletions(0);
+    let (_, read) = restored(&work(&ledger).acquired);
+    assert_eq!(read, 0, "a store that was current was restored");
+
+    fs::remove_dir_all(&there).unwrap();
+    copy(&old, &there);
+    let all = ledger.rows_by_task();
+    for (task, read) in restored(&work(&ledger).acquired).0 {
+        assert_eq!(read, all[task], "task {task} did not read all rows");
+    }
+    ledger.check();
+}

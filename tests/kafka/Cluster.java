@@ -6,7 +6,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ListOffsetsOptions;
 import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.ListTransactionsOptions;
@@ -34,6 +36,7 @@ import org.apache.kafka.common.errors.ElectionNotNeededException;
  *   java -cp 'lib/*' Cluster.java reset BROKERS GROUP TOPIC        commits offset 0 for a topic, as --reset-offsets --to-earliest
  *   java -cp 'lib/*' Cluster.java recreate BROKERS TOPIC           deletes a topic and makes it anew
  *   java -cp 'lib/*' Cluster.java delete-records BROKERS TOPIC     deletes what a topic has now
+ *   java -cp 'lib/*' Cluster.java set BROKERS NAME VALUE TOPIC...  sets a setting of topics
  */
 public final class Cluster {
     public static void main(String[] args) throws Exception {
@@ -48,6 +51,7 @@ public final class Cluster {
                 case "reset" -> reset(admin, rest.get(0), rest.get(1));
                 case "recreate" -> recreate(admin, rest.get(0));
                 case "delete-records" -> deleteRecords(admin, rest.get(0));
+                case "set" -> set(admin, rest.get(0), rest.get(1), rest.subList(2, rest.size()));
                 default -> throw new IllegalArgumentException(args[0]);
             }
         }
@@ -113,6 +117,15 @@ public final class Cluster {
         admin.deleteTopics(List.of(topic)).all().get();
         while (admin.listTopics().names().get().contains(topic)) Thread.sleep(50);
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) -1).configs(settings))).all().get();
+    }
+
+    private static void set(Admin admin, String name, String value, List<String> topics) throws Exception {
+        AlterConfigOp op = new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET);
+        Map<ConfigResource, Collection<AlterConfigOp>> changes = new HashMap<>();
+        for (String topic : topics) {
+            changes.put(new ConfigResource(ConfigResource.Type.TOPIC, topic), List.of(op));
+        }
+        admin.incrementalAlterConfigs(changes).all().get();
     }
 
     private static void deleteRecords(Admin admin, String topic) throws Exception {

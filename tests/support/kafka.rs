@@ -131,6 +131,12 @@ impl Broker {
     pub(crate) fn read(&self, topics: &[&str]) -> Vec<Value> {
         read(&self.address(), topics)
     }
+
+    /// The same one by one, for topics whose records do not all fit into memory.
+    pub(crate) fn read_each(&self, topics: &[&str], mut visit: impl FnMut(&Value)) {
+        let mut line = |line: String| visit(&json(&line));
+        java_lines("Reader.java", &[&[self.address().as_str()], topics].concat(), &mut line);
+    }
 }
 
 impl Drop for Broker {
@@ -169,7 +175,11 @@ pub(crate) fn ask(command: &str, brokers: &str, arguments: &[&str]) -> Vec<Value
 }
 
 fn json_lines(lines: &[String]) -> Vec<Value> {
-    lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    lines.iter().map(|line| json(line)).collect()
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).expect("a JSON line")
 }
 
 /// Runs Reader.java, and answers what it prints.
@@ -179,15 +189,20 @@ pub(crate) fn reader(arguments: &[&str]) -> Vec<String> {
 
 /// Runs a program in tests/kafka, and answers what it prints.
 pub(crate) fn java_program(name: &str, arguments: &[&str]) -> Vec<String> {
+    let mut lines = Vec::new();
+    java_lines(name, arguments, &mut |line| lines.push(line));
+    lines
+}
+
+fn java_lines(name: &str, arguments: &[&str], visit: &mut dyn FnMut(String)) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka").join(name);
     let mut command = java(Path::new("."));
     command.arg(source).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap_or_else(|error| no_java(&error));
     let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-    let lines = lines.collect::<Result<Vec<_>, _>>().expect("its output");
+    lines.for_each(|line| visit(line.expect("its output")));
     let end = process.wait_with_output().expect("its end");
     assert!(end.status.success(), "{name}: {}", String::from_utf8_lossy(&end.stderr));
-    lines
 }
 
 fn properties(port: u16, controller: u16, directory: &Path, more: &[(&str, &str)]) -> String {

@@ -98,6 +98,13 @@ impl Ledger {
         self.by_task(records.iter().map(|record| (record, 1)))
     }
 
+    /// Has the brokers keep deletions in the changelogs for so long at least.
+    pub(crate) fn keep_deletions(&self, millis: u64) {
+        let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
+        let setting = ["delete.retention.ms", &millis.to_string()];
+        ask("set", &self.brokers, &[&setting[..], &changelogs.each_ref().map(String::as_str)].concat());
+    }
+
     fn by_task<'a>(&self, counts: impl Iterator<Item = (&'a Value, u64)>) -> BTreeMap<String, u64> {
         let mut tasks = BTreeMap::new();
         for (place, count) in counts {

@@ -14,13 +14,20 @@ pub(crate) fn count(text: &str) -> BTreeMap<String, u64> {
 /// Follows counts as they were written: each word must be counted 1, 2, 3 and so on. Answers the last of each.
 #[track_caller]
 pub(crate) fn follow<'a>(counts: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, u64> {
-    let mut last: BTreeMap<String, u64> = BTreeMap::new();
-    for (word, count) in counts {
-        let expected = last.entry(word.to_owned()).or_default();
-        *expected += 1;
-        assert_eq!(count, expected.to_string(), "the count of {word:?}");
-    }
+    let mut last = BTreeMap::new();
+    counts.into_iter().for_each(|(word, count)| follow_one(&mut last, word, count));
     last
+}
+
+/// The same for one count behind those that were followed so far.
+#[track_caller]
+pub(crate) fn follow_one(last: &mut BTreeMap<String, u64>, word: &str, count: &str) {
+    if !last.contains_key(word) {
+        last.insert(word.to_owned(), 0);
+    }
+    let expected = last.get_mut(word).expect("it was inserted");
+    *expected += 1;
+    assert_eq!(count, expected.to_string(), "the count of {word:?}");
 }
 
 /// Lines of words that are drawn by a generator, some of them not ASCII.

@@ -66,10 +66,15 @@ pub struct Described {
     pub behind: Duration,
     /// How far it may lie ahead of it.
     pub ahead: Duration,
+    /// How long a deletion is kept at least, where it is compacted.
+    pub deletions: Duration,
 }
 
 /// The largest message of a topic that says nothing of it: the brokers' default.
 const LARGEST_MESSAGE: usize = 1_048_588;
+
+/// How long brokers keep a deletion by default.
+const DELETIONS: Duration = Duration::from_hours(24);
 
 /// Makes those topics that do not exist, and answers their names when every broker asked knows them. A topic that
 /// exists keeps its settings, but must have the partitions asked for, unless it is a user's.
@@ -189,7 +194,8 @@ pub fn describe<'a>(
         let partitions = partitions(&lookup, topic)?
             .ok_or_else(|| Error::Missing { topic: topic.to_owned(), brokers: client.brokers().to_owned() })?;
         let (id, largest_message, behind, ahead) = (String::new(), LARGEST_MESSAGE, Duration::MAX, Duration::MAX);
-        described.insert(topic.to_owned(), Described { partitions, id, largest_message, behind, ahead });
+        let new = Described { partitions, id, largest_message, behind, ahead, deletions: DELETIONS };
+        described.insert(topic.to_owned(), new);
     }
     let names: Vec<_> = described.keys().cloned().collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -203,22 +209,26 @@ pub fn describe<'a>(
     for (name, id) in ids {
         described.entry(name).and_modify(|topic| topic.id = id);
     }
-    for (name, [bytes, kind, behind, ahead]) in settings {
+    for (name, [bytes, kind, behind, ahead, deletions]) in settings {
         let Some(topic) = described.get_mut(&name) else { continue };
         topic.largest_message = bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(LARGEST_MESSAGE);
         if kind.as_deref() != Some("LogAppendTime") {
             (topic.behind, topic.ahead) = (time(behind), time(ahead));
         }
+        if deletions.is_some() {
+            topic.deletions = time(deletions);
+        }
     }
     Ok(described)
 }
 
-/// The settings that say what records a topic takes.
-const TAKES: [&str; 4] = [
+/// The settings that say what records a topic takes, and how long it keeps deletions.
+const TAKES: [&str; 5] = [
     "max.message.bytes",
     "message.timestamp.type",
     "message.timestamp.before.max.ms",
     "message.timestamp.after.max.ms",
+    "delete.retention.ms",
 ];
 
 /// A time that a setting has in milliseconds; without end where the brokers' own default is, or where they do not know

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use wasmill_core::port::{self, ChangelogId, Fault, Visit};
-use wasmill_core::record::{Offset, Partition};
+use wasmill_core::record::{Offset, Partition, Timestamp};
 
 use super::client::setting;
 use super::ends::Ends;
@@ -61,6 +61,20 @@ impl port::Changelog for Changelogs {
 
     fn end(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault> {
         self.ends.end(&self.pipeline.client, self.pipeline.changelog(changelog), partition)
+    }
+
+    fn tail_from(&mut self, changelog: ChangelogId, partition: Partition) -> Result<Offset, Fault> {
+        let topic = self.pipeline.changelog(changelog);
+        // The clocks of those that wrote them may differ from this one.
+        let kept = self.pipeline.deletions(topic) / 10 * 9;
+        let since = SystemTime::now().checked_sub(kept).and_then(|since| since.duration_since(UNIX_EPOCH).ok());
+        let Some(since) = since.and_then(|since| i64::try_from(since.as_millis()).ok()) else { return Ok(Offset(0)) };
+        let time = Timestamp(since);
+        let client = &self.pipeline.client;
+        match self.ends.first_at(client, topic, partition, time)? {
+            Some(first) => Ok(first),
+            None => self.ends.end(client, topic, partition),
+        }
     }
 
     fn read(

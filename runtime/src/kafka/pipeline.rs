@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use wasmill_core::port::{ChangelogId, Target};
 use wasmill_core::record::{Partition, TaskId};
@@ -153,6 +154,11 @@ impl Pipeline {
 
     pub(super) fn largest_of(&self, topic: &str) -> usize {
         self.topics.get(topic).map_or(0, |topic| topic.largest_message)
+    }
+
+    /// How long a topic keeps deletions at least.
+    pub(super) fn deletions(&self, topic: &str) -> Duration {
+        self.topics.get(topic).map_or(Duration::ZERO, |topic| topic.deletions)
     }
 
     /// An input of a task, if it has the task's partition.

@@ -7,16 +7,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use wasmill_core::port::{self, Fault, Polled, Position};
-use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
+use wasmill_core::record::{Offset, TaskId};
 
 use self::lane::{Feed, Lane};
-use super::client::{ASK, Error, Logs};
+use super::client::{ASK, Error};
 use super::ends::Ends;
 use super::fault::asked;
-use super::lookup::at_time;
 use super::pipeline::Pipeline;
 use crate::topology::Start;
 
@@ -32,8 +30,6 @@ pub struct Source {
     turn: usize,
     ready: VecDeque<Polled>,
     ends: Ends,
-    /// Asks for the records of a time, once that is needed.
-    lookup: Option<BaseConsumer<Logs>>,
     stops: HashMap<(TaskId, u32), Offset>,
 }
 
@@ -68,7 +64,6 @@ impl Source {
             turn: 0,
             ready: VecDeque::new(),
             ends: Ends::default(),
-            lookup: None,
             stops: HashMap::new(),
         })
     }
@@ -87,14 +82,6 @@ impl Source {
 
     fn lane(&mut self, task: TaskId, input: u32) -> Option<&mut Lane> {
         self.lanes.get_mut(*self.lane_of.get(&(task.stage, input))?)
-    }
-
-    /// The first record of a time or later, if there is one.
-    fn first_at(&mut self, topic: &str, partition: Partition, time: Timestamp) -> Result<Option<i64>, Fault> {
-        let lookup = self.lookup.take().map_or_else(|| self.pipeline.client.lookup(), Ok)?;
-        let found = at_time(&lookup, topic, partition.0 as i32, time);
-        self.lookup = Some(lookup);
-        found.map_err(|error| asked(&format!("ask where {topic}/{partition} has records of a time"), &error))
     }
 
     /// Has the client of an input learn of a partition that was added after it last asked.
@@ -179,12 +166,13 @@ impl port::Source for Source {
             .client()
             .fetch_watermarks(&topic.topic, partition, ASK)
             .map_err(|error| asked(&format!("ask where {}/{partition} starts", topic.topic), &error))?;
-        Ok(Offset(match topic.start {
-            Start::Earliest => first,
+        let client = &self.pipeline.client;
+        Ok(match topic.start {
+            Start::Earliest => Offset(first),
             // Nobody could know of a partition that was added: what is in it was not there before.
-            Start::Latest if self.pipeline.came_later(task) => first,
-            Start::Latest => end,
-            Start::Time(time) => self.first_at(&topic.topic, task.partition, time)?.unwrap_or(end),
-        }))
+            Start::Latest if self.pipeline.came_later(task) => Offset(first),
+            Start::Latest => Offset(end),
+            Start::Time(time) => self.ends.first_at(client, &topic.topic, task.partition, time)?.unwrap_or(Offset(end)),
+        })
     }
 }

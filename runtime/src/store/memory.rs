@@ -1,28 +1,22 @@
 //! Rows in memory, for tests and for small state that may be restored at each start.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
+mod rows;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use smallvec::SmallVec;
 use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
 use wasmill_core::writes::Writes;
 
+use self::rows::Rows;
 use crate::topology::Topology;
-
-/// Bytes of a row's name and of a value that are kept in the tree itself: a step down the tree compares several names, and
-/// each that is elsewhere would have to be fetched from there.
-const NAME: usize = 24;
-const VALUE: usize = 16;
-
-type Rows = Arc<Mutex<BTreeMap<SmallVec<[u8; NAME]>, SmallVec<[u8; VALUE]>>>>;
 
 /// Opens stores whose rows stay until the last clone of this is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Stores {
     topology: Arc<Topology>,
-    stores: Arc<Mutex<HashMap<String, Rows>>>,
+    stores: Arc<Mutex<HashMap<String, Arc<Mutex<Rows>>>>>,
 }
 
 impl Stores {
@@ -44,42 +38,32 @@ impl port::Stores for Stores {
 }
 
 #[derive(Debug)]
-struct Store(Rows);
+struct Store(Arc<Mutex<Rows>>);
 
 impl port::Store for Store {
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(lock(&self.0).get(row).map(|value| value.to_vec()))
+        Ok(lock(&self.0).get(row).map(<[u8]>::to_vec))
     }
 
     fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError> {
         let there = lock(&self.0);
-        rows.iter().for_each(|&row| visit(row, there.get(row).map(SmallVec::as_slice)));
+        rows.iter().for_each(|&row| visit(row, there.get(row)));
         Ok(())
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        let rows = lock(&self.0);
-        for (row, value) in rows.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)) {
-            if !visit(row, value) {
-                break;
-            }
-        }
+        lock(&self.0).scan(from, visit);
         Ok(())
     }
 
     fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         let mut rows = lock(&self.0);
-        for (row, value) in writes.iter() {
-            match value {
-                Some(value) => rows.insert(row.into(), value.into()),
-                None => rows.remove(row),
-            };
-        }
+        writes.iter().for_each(|(row, value)| rows.put(row, value));
         Ok(())
     }
 
     fn clear(&mut self) -> Result<(), StoreError> {
-        lock(&self.0).clear();
+        *lock(&self.0) = Rows::default();
         Ok(())
     }
 }

@@ -66,24 +66,22 @@ impl Rows {
         let mut store = world.stores.open(claimed.id, changelog)?;
         let identity = world.changelog.identity(changelog)?;
         let end = world.changelog.end(changelog, partition)?;
-        let tail = world.changelog.tail_from(changelog, partition)?;
         let stored = if wipe { None } else { store.get(&Local::ROW)? };
         let local = stored.as_deref().and_then(Local::decode);
         let valid = local
             .filter(|local| local.identity == identity && local.epoch <= Some(row.epoch))
-            .filter(|local| tail <= local.next && local.next <= end);
+            .filter(|local| local.next <= end);
         // At least once, the changelog may be ahead of the row.
         let is_current = |local: &Local| {
             let read = row.guarantee == Guarantee::ExactlyOnce || local.next == end;
             local.epoch == Some(row.epoch) && read
         };
-        let wiped = valid.is_none() && (wipe || stored.is_some());
-        let from = match valid {
-            Some(local) if is_current(&local) => None,
-            Some(local) => Some(local.next),
-            None => {
+        let (from, wiped) = match valid {
+            Some(local) if is_current(&local) => (None, false),
+            Some(local) if world.changelog.tail_from(changelog, partition)? <= local.next => (Some(local.next), false),
+            Some(_) | None => {
                 store.clear()?;
-                Some(Offset(0))
+                (Some(Offset(0)), wipe || stored.is_some())
             }
         };
         let tail = from.map(|from| Tail { identity, from, next: from, end, rows: 0, is_loaded: false });
