@@ -162,9 +162,10 @@ impl Ledger {
     /// Does what is left to do with one more node, and checks all that kafka-clients reads.
     #[track_caller]
     pub(crate) fn check(&self) -> Audit {
-        let told = self.finish("last");
+        let data = "last";
+        let told = self.finish(data);
         let entries = self.book.lock().expect("the book").entries();
-        Audit::of(self, entries, &told)
+        Audit::of(self, entries, data, &told)
     }
 }
 

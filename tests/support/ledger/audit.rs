@@ -10,8 +10,11 @@
 //! | C5 | the epoch of a task's row is that of its changelog; the row names no owner |
 //! | C6 | all topics are stable to their end |
 //! | C7 | each entry is in each output, once |
+//! | C9 | the rows on the disk of the last node are those of the changelogs |
 //! | C10 | nothing is behind the offsets that the group committed |
 //! | C11 | what operators were given is what became of it |
+
+mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,14 +36,16 @@ pub(crate) struct Audit {
     entries: u64,
     /// Records in the changelogs, those of memory included.
     changes: usize,
+    /// Rows on the disk of the last node.
+    rows: usize,
     /// The greatest epoch of a task.
     epoch: u64,
 }
 
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, changes, epoch } = self;
-        write!(f, "{entries} entries, {changes} records in changelogs, epochs up to {epoch}")
+        let Self { entries, changes, rows, epoch } = self;
+        write!(f, "{entries} entries, {changes} records in changelogs, {rows} rows, epochs up to {epoch}")
     }
 }
 
@@ -55,9 +60,10 @@ struct Entry {
 }
 
 impl Audit {
-    /// Checks a ledger at rest, which was given so many entries. `told`: what its last run said at its end.
+    /// Checks a ledger at rest, which was given so many entries. `data`: the data directory of its last run; `told`: what
+    /// that said at its end.
     #[track_caller]
-    pub(super) fn of(ledger: &Ledger, expected: u64, told: &str) -> Self {
+    pub(super) fn of(ledger: &Ledger, expected: u64, data: &str, told: &str) -> Self {
         let outputs = SINKS.map(|(sink, _)| ledger.topic(sink));
         let changelogs = CHANGELOGS.map(|changelog| ledger.own(changelog));
         let topics =
@@ -84,8 +90,9 @@ impl Audit {
             let line = format!("{}.{operator}: {count} in so far, {count} out\n", ledger.name);
             assert!(told.contains(&line), "C11: {line:?} is not in:\n{told}");
         }
+        let rows = stores::check(ledger, data, &records);
         let changes = changelogs.iter().map(|topic| of(&records, topic).len()).sum();
-        Self { entries: expected, changes, epoch }
+        Self { entries: expected, changes, rows, epoch }
     }
 }
 
