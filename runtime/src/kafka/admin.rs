@@ -318,20 +318,22 @@ pub fn forget(client: &Client, group: &str, topics: &[&str]) -> Result<(), Error
 /// Deletes a group. A member that was killed is waited for until its session ends.
 fn forget_group(client: &Client, group: &str) -> Result<(), Error> {
     let deadline = Instant::now() + client.timing().session + Duration::from_secs(5);
-    loop {
-        let results = with_admin(client, |admin| block_on(admin.delete_groups(&[group], &options())))?
-            .map_err(|error| Error::failed(format!("delete group {group}"), reason(&error)))?;
-        match results.into_iter().next() {
-            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
-            Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if Instant::now() < deadline => {
-                tracing::debug!(group, "waiting for the group's members to be gone");
-                thread::sleep(Duration::from_millis(200));
-            }
-            Some(Err((_, code))) => {
-                return Err(Error::failed(format!("delete group {group}, is the pipeline still running?"), code));
+    with_admin(client, |admin| {
+        loop {
+            let results = block_on(admin.delete_groups(&[group], &options()))
+                .map_err(|error| Error::failed(format!("delete group {group}"), reason(&error)))?;
+            match results.into_iter().next() {
+                None | Some(Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound))) => return Ok(()),
+                Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if Instant::now() < deadline => {
+                    tracing::debug!(group, "waiting for the group's members to be gone");
+                    thread::sleep(Duration::from_millis(200));
+                }
+                Some(Err((_, code))) => {
+                    return Err(Error::failed(format!("delete group {group}, is the pipeline still running?"), code));
+                }
             }
         }
-    }
+    })?
 }
 
 /// Deletes the records of repartition topics that lie before offsets, which must be committed by every reader.

@@ -1,10 +1,11 @@
 //! Where partitions end, open transactions included, and where the records of a time begin.
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use wasmill_core::port::Fault;
 use wasmill_core::record::{Offset, Partition, Timestamp};
 
-use super::client::{ASK, Client, Error, Logs};
+use super::client::{ASK, Client, Logs};
 use super::fault::asked;
 use super::lookup::at_time;
 
@@ -16,10 +17,8 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn end(&mut self, client: &Client, topic: &str, partition: Partition) -> Result<Offset, Fault> {
-        let (_, end) = self
-            .lookup(client)?
-            .fetch_watermarks(topic, partition.0 as i32, ASK)
-            .map_err(|error| asked(&format!("ask for the end of {topic}/{partition}"), &error))?;
+        let doing = format!("ask for the end of {topic}/{partition}");
+        let (_, end) = self.ask(client, &doing, |lookup| lookup.fetch_watermarks(topic, partition.0 as i32, ASK))?;
         Ok(Offset(end))
     }
 
@@ -31,13 +30,21 @@ impl Ends {
         partition: Partition,
         time: Timestamp,
     ) -> Result<Option<Offset>, Fault> {
-        let found = at_time(self.lookup(client)?, topic, partition.0 as i32, time);
-        let failed = |error| asked(&format!("ask where {topic}/{partition} has records of a time"), &error);
-        Ok(found.map_err(failed)?.map(Offset))
+        let doing = format!("ask where {topic}/{partition} has records of a time");
+        let found = self.ask(client, &doing, |lookup| at_time(lookup, topic, partition.0 as i32, time))?;
+        Ok(found.map(Offset))
     }
 
-    fn lookup(&mut self, client: &Client) -> Result<&BaseConsumer<Logs>, Error> {
+    /// Asks with the client, which is kept for the next question unless this one fails.
+    fn ask<T>(
+        &mut self,
+        client: &Client,
+        doing: &str,
+        question: impl FnOnce(&BaseConsumer<Logs>) -> KafkaResult<T>,
+    ) -> Result<T, Fault> {
         let lookup = self.lookup.take().map_or_else(|| client.lookup_all(), Ok)?;
-        Ok(self.lookup.insert(lookup))
+        let answer = question(&lookup).map_err(|error| asked(doing, &error))?;
+        self.lookup = Some(lookup);
+        Ok(answer)
     }
 }
