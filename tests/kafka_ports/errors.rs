@@ -53,6 +53,19 @@ fn topics_of_our_own_have_the_settings_that_the_protocol_needs() {
     assert!(admin::list(&broker.client()).unwrap().contains(&(topics[2].clone(), WIDTH)));
 }
 
+/// A broker tells that a topic is there before it knows that it leads it.
+#[test]
+fn records_of_a_topic_that_was_just_made_are_purged() {
+    let broker = Broker::shared();
+    let world = World::new(broker);
+    for number in 0..20 {
+        let topic = world.topic(&format!("new-{number}"));
+        admin::create(&broker.client(), &[NewTopic::new(&topic, 8, Kind::Repartition)]).unwrap();
+        let all: Vec<_> = (0..8).map(|number| (topic.as_str(), Partition(number), Offset(0))).collect();
+        admin::purge(&broker.client(), &all).unwrap();
+    }
+}
+
 /// Deletes a changelog and makes it again.
 pub(crate) fn make_again(broker: &Broker, topic: &str) {
     let client = broker.client();

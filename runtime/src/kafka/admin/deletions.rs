@@ -9,7 +9,7 @@ use wasmill_core::record::{Offset, Partition};
 
 use super::{block_on, options, partitions, with_admin};
 use crate::kafka::client::{ASK, Client, Error};
-use crate::kafka::fault::describe as reason;
+use crate::kafka::fault::{describe as reason, is_passing};
 
 /// Deletes topics. Those that do not exist are left out.
 pub fn delete(client: &Client, topics: &[&str]) -> Result<(), Error> {
@@ -65,11 +65,25 @@ fn forget_group(client: &Client, group: &str) -> Result<(), Error> {
     })?
 }
 
-/// Deletes the records of repartition topics that lie before offsets, which must be committed by every reader.
-pub fn purge(client: &Client, before: &[(&str, Partition, Offset)]) -> Result<(), Error> {
-    if before.is_empty() {
-        return Ok(());
+/// Where the records of a partition are deleted up to.
+type Before<'a> = (&'a str, Partition, Offset);
+
+/// Deletes the records of repartition topics that lie before offsets, which must be committed by every reader. A
+/// partition is asked for again while its leader changes: a broker may not yet know that it leads what was just made.
+pub fn purge(client: &Client, before: &[Before<'_>]) -> Result<(), Error> {
+    let deadline = Instant::now() + ASK;
+    let mut left = before.to_vec();
+    while !left.is_empty() {
+        left = purge_once(client, &left, Instant::now() < deadline)?;
+        if !left.is_empty() {
+            thread::sleep(Duration::from_millis(20));
+        }
     }
+    Ok(())
+}
+
+/// Answers what is worth another try, if there may be one.
+fn purge_once<'a>(client: &Client, before: &[Before<'a>], may_try_again: bool) -> Result<Vec<Before<'a>>, Error> {
     let failed = |reason: String| Error::failed("purge repartition topics", reason);
     let mut offsets = TopicPartitionList::with_capacity(before.len());
     for &(topic, partition, offset) in before {
@@ -79,10 +93,16 @@ pub fn purge(client: &Client, before: &[(&str, Partition, Offset)]) -> Result<()
     }
     let purged = with_admin(client, |admin| block_on(admin.delete_records(&offsets, &options())))?;
     let purged = purged.map_err(|error| failed(reason(&error)))?;
-    for partition in purged.elements() {
-        partition
-            .error()
-            .map_err(|error| failed(format!("{}/{}: {}", partition.topic(), partition.partition(), reason(&error))))?;
+    let mut again = Vec::new();
+    for &(topic, partition, offset) in before {
+        let Some(answer) = purged.find_partition(topic, partition.0 as i32) else { continue };
+        match answer.error() {
+            Ok(()) => {}
+            Err(error) if may_try_again && is_passing(error.rdkafka_error_code()) => {
+                again.push((topic, partition, offset));
+            }
+            Err(error) => return Err(failed(format!("{topic}/{}: {}", partition.0, reason(&error)))),
+        }
     }
-    Ok(())
+    Ok(again)
 }
