@@ -20,13 +20,16 @@ use super::client::{OFFSETS, setting};
 use super::fault::{Remedy, describe, is_hopeless, remedy, told};
 use super::group::Group;
 use super::native::member::Member;
-use super::native::producer::{Outgoing, Producer, Refused};
+use super::native::producer::{Outgoing, Producer, Refused, Rows};
 use super::pipeline::Pipeline;
 use crate::step::{self, Step};
 use crate::{control, partitioner};
 
 /// How long one try of a call takes at most.
 const TRY: Duration = Duration::from_secs(10);
+
+/// How many rows are handed to the producer at once.
+const ROWS: usize = 256;
 
 /// Writes a worker's epochs.
 pub struct Sink {
@@ -39,6 +42,8 @@ pub struct Sink {
     group: Arc<Group>,
     worker: u32,
     id: String,
+    /// Changed rows that were not handed to the producer yet.
+    rows: Rows,
     /// Of each target, its number of partitions.
     widths: Vec<u32>,
     /// Of each changelog, the tag of its partition 0; the tag of the end last.
@@ -68,6 +73,7 @@ impl Sink {
             pipeline: Arc::clone(pipeline),
             group: Arc::clone(group),
             worker,
+            rows: Rows::default(),
             widths,
             tags,
         }
@@ -97,21 +103,49 @@ impl Sink {
     fn queue(&mut self, record: &Outgoing<'_>, topic: &str) -> Result<(), Fault> {
         let mut full_since = None;
         loop {
-            let producer = self.producer()?;
-            let code = match producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err(code) => code,
-            };
-            let patience = self.pipeline.client.timing().message;
-            if code == RDKafkaErrorCode::QueueFull && full_since.get_or_insert_with(Instant::now).elapsed() < patience {
-                producer.poll(Duration::from_millis(20));
-                continue;
-            }
-            let message = format!("send a record to {topic}/{}: {}", record.partition, told(code));
-            // It is not in the transaction, which would commit without it.
-            self.spent |= code != RDKafkaErrorCode::MessageSizeTooLarge;
-            return Err(if is_hopeless(code) { Fault::Fatal(message) } else { Fault::Abort(message) });
+            let Err(code) = self.producer()?.send(record) else { return Ok(()) };
+            self.make_room(code, &mut full_since, topic, record.partition)?;
         }
+    }
+
+    /// Hands the changed rows to the producer.
+    fn queue_rows(&mut self) -> Result<(), Fault> {
+        if self.rows.len() == 0 {
+            return Ok(());
+        }
+        let pipeline = Arc::clone(&self.pipeline);
+        let (mut queued, mut full_since) = (0, None);
+        while let Err((more, code)) = self.producer()?.send_rows(&self.rows, queued) {
+            queued += more;
+            let changelog = self.rows.topic - self.widths.len();
+            self.make_room(
+                code,
+                &mut full_since,
+                pipeline.changelog(ChangelogId(changelog as u16)),
+                self.rows.partition,
+            )?;
+        }
+        self.rows.clear();
+        Ok(())
+    }
+
+    /// What to do when the producer took no record: waits for room if that was missing.
+    fn make_room(
+        &mut self,
+        code: RDKafkaErrorCode,
+        full_since: &mut Option<Instant>,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(), Fault> {
+        let patience = self.pipeline.client.timing().message;
+        if code == RDKafkaErrorCode::QueueFull && full_since.get_or_insert_with(Instant::now).elapsed() < patience {
+            self.producer()?.poll(Duration::from_millis(20));
+            return Ok(());
+        }
+        let message = format!("send a record to {topic}/{partition}: {}", told(code));
+        // It is not in the transaction, which would commit without it.
+        self.spent |= code != RDKafkaErrorCode::MessageSizeTooLarge;
+        Err(if is_hopeless(code) { Fault::Fatal(message) } else { Fault::Abort(message) })
     }
 
     fn tag(&self, changelog: ChangelogId, partition: Partition) -> Option<usize> {
@@ -192,6 +226,7 @@ impl Sink {
 
     /// Ends what the id has open, with a new producer.
     fn replace(&mut self) -> Result<(), Fault> {
+        self.rows.clear();
         let before = self.producer.take();
         if let (Guarantee::AtLeastOnce, Some(producer)) = (self.guarantee(), &before) {
             // What is on its way is not to arrive after the end of a changelog was read.
@@ -293,15 +328,19 @@ impl port::Sink for Sink {
         row: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), Fault> {
-        let pipeline = Arc::clone(&self.pipeline);
         let topic = self.widths.len() + usize::from(changelog.0);
-        let tag = self.tag(changelog, partition);
-        let partition = partition.0 as i32;
-        let record = Outgoing { topic, partition, key: Some(row), value, tag, ..Outgoing::default() };
-        self.queue(&record, pipeline.changelog(changelog))
+        let number = partition.0 as i32;
+        if self.rows.len() == ROWS || (self.rows.topic, self.rows.partition) != (topic, number) {
+            self.queue_rows()?;
+            (self.rows.topic, self.rows.partition) = (topic, number);
+            self.rows.tag = self.tag(changelog, partition);
+        }
+        self.rows.push(row, value);
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
+        self.queue_rows()?;
         let patience = self.pipeline.client.timing().message + Duration::from_secs(5);
         let producer = self.producer()?;
         let call = self.pipeline.client.calls.enter("flush");
@@ -340,6 +379,7 @@ impl port::Sink for Sink {
     }
 
     fn abort(&mut self) -> Result<(), Fault> {
+        self.rows.clear();
         if self.open {
             self.spent |= match self.guarantee() {
                 Guarantee::ExactlyOnce => {
