@@ -242,7 +242,9 @@ impl Client {
 
     /// A transactional producer's settings.
     pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
-        let mut config = self.plain_producer();
+        // Nobody sees a record before its epoch ends, which sends all. And a partition has one request on its way at a
+        // time: while another batch is due, librdkafka's thread does not sleep until the first is answered.
+        let mut config = self.sender("100");
         config.set("transactional.id", transactional_id);
         config.set("transaction.timeout.ms", millis(self.timing.transaction));
         config
@@ -250,9 +252,13 @@ impl Client {
 
     /// The settings of a producer without transactions, which keeps the order of what it sends.
     pub(super) fn plain_producer(&self) -> ClientConfig {
+        self.sender("5")
+    }
+
+    fn sender(&self, linger: &str) -> ClientConfig {
         self.config(
             &[
-                ("linger.ms", "5"),
+                ("linger.ms", linger),
                 ("batch.num.messages", "10000"),
                 ("batch.size", "1000000"),
                 ("queue.buffering.max.messages", "1000000"),
