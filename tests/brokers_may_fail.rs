@@ -182,3 +182,31 @@ fn an_epoch_of_which_nobody_knows_whether_it_stands_counts_once() {
     let unknown: Vec<_> = running.into_iter().map(|node| unknown(&node.stop())).collect();
     println!("{unknown:?} commits without an outcome: {}", ledger.check());
 }
+
+/// 1 broker, 2 nodes of 2 workers, 8 partitions, sled, sessions of 15 s. One node reaches the broker through a proxy, which lets
+/// nothing through from a commit on, until the other node has taken over; then that commit arrives.
+#[test]
+fn a_node_that_was_cut_off_commits_nothing_when_it_is_back() {
+    let (proxy, broker) = Proxy::before_a_broker();
+    let ledger = Ledger::new("parted", &broker.address());
+    ledger.feed(500);
+    let running = [ledger.node_through("node-0", &proxy.address()), ledger.node("node-1")];
+    let nodes = running.each_ref();
+    let flow = ledger.flow();
+    await_shares(&nodes, TASKS);
+    for _ in 0..2 {
+        proxy.part();
+        let [parted, other] = nodes.map(Node::said);
+        nodes[1].until("all tasks", |said| said.tasks.len() == TASKS);
+        nodes[1].until("commits of all workers", |said| said.went_on(&other, 5));
+        let meanwhile = nodes[0].said();
+        assert!(meanwhile.committed <= parted.committed + 2, "{}", meanwhile.lines.join("\n"));
+        proxy.join();
+        nodes[0].until("the loss of its tasks", |said| said.losses > parted.losses);
+        await_shares(&nodes, TASKS);
+        await_commits(nodes, &nodes.map(Node::said));
+    }
+    flow.end();
+    running.into_iter().for_each(|node| _ = node.stop());
+    println!("{}", ledger.check());
+}

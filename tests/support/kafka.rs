@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wasmill::kafka::{Client, Timing};
 
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_mins(5);
 /// Runs a command, and kills it when it is told to, or when whoever could tell it is gone; then it cleans up too.
 const WATCHDOG: &str = r#""$@" & read -r told; kill -9 $!; wait $!; [ "$told" = kill ] || rm -rf "$PWD""#;
 

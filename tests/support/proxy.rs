@@ -27,6 +27,16 @@ pub(crate) enum Lost {
     Answer,
 }
 
+/// Whether the two sides hear of each other.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Parted {
+    #[default]
+    No,
+    /// From the next commit on.
+    Soon,
+    Yes,
+}
+
 /// Forwards connections to a broker that advertises this proxy to who comes through it.
 pub(crate) struct Proxy {
     port: u16,
@@ -46,6 +56,8 @@ struct State {
     plan: Option<(Lost, usize)>,
     /// What is lost of every commit for now.
     always: Option<Lost>,
+    /// Whether nothing comes through, and what was sent waits on its way.
+    parted: Parted,
     /// How often something was lost.
     lost: usize,
     /// Commits that were forwarded.
@@ -101,6 +113,24 @@ impl Proxy {
     /// Loses part of every commit, until nothing is said to be lost.
     pub(crate) fn lose_all(&self, lost: Option<Lost>) {
         self.shared.state().always = lost;
+    }
+
+    /// Lets nothing through any more, from the next commit on, and waits until that is on its way.
+    pub(crate) fn part(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.shared.state();
+        state.parted = Parted::Soon;
+        while state.parted != Parted::Yes {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no commit came through the proxy that could be held");
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Lets everything through again, what waited first.
+    pub(crate) fn join(&self) {
+        self.shared.state().parted = Parted::No;
+        self.shared.changed.notify_all();
     }
 
     /// Cuts all connections. Answers how many there were.
@@ -167,10 +197,22 @@ impl Shared {
         }
     }
 
+    /// Waits until the two sides hear of each other.
+    fn joined<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let parted = |state: &mut State| state.parted == Parted::Yes;
+        self.changed.wait_while(state, parted).unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a request goes on.
     fn asks(&self, frame: &[u8], doomed: &Mutex<Option<i32>>) -> bool {
-        let Some(correlation) = commit(frame) else { return true };
+        let correlation = commit(frame);
         let mut state = self.state();
+        if correlation.is_some() && state.parted == Parted::Soon {
+            state.parted = Parted::Yes;
+            self.changed.notify_all();
+        }
+        let mut state = self.joined(state);
+        let Some(correlation) = correlation else { return true };
         let lost = match &mut state.plan {
             Some((_, after)) if *after > 0 => {
                 *after -= 1;
@@ -194,6 +236,7 @@ impl Shared {
 
     /// Whether an answer goes on.
     fn answers(&self, frame: &[u8], doomed: &Mutex<Option<i32>>) -> bool {
+        drop(self.joined(self.state()));
         let correlation = integer(frame, 0);
         if correlation.is_none() || *doomed.lock().unwrap_or_else(PoisonError::into_inner) != correlation {
             return true;

@@ -6,6 +6,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -29,6 +30,15 @@ pub(super) struct Progress {
     pub(super) base: u64,
     pub(super) device: u64,
     pub(super) inode: u64,
+    /// When it was made, where the file system says: the number of an inode is given to a new file when the old one is gone.
+    #[serde(default)]
+    pub(super) born: Option<u64>,
+}
+
+/// When a file was made, in nanoseconds since 1970.
+pub(super) fn born(metadata: &Metadata) -> Option<u64> {
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 impl Progress {
@@ -55,7 +65,8 @@ impl Progress {
 
     /// Whether it tells of the file with this metadata.
     pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
-        (metadata.dev(), metadata.ino()) == (self.device, self.inode)
+        let is_of_its_time = self.born.is_none_or(|born_then| born(metadata).is_none_or(|born| born == born_then));
+        (metadata.dev(), metadata.ino()) == (self.device, self.inode) && is_of_its_time
     }
 }
 
@@ -84,4 +95,25 @@ pub fn withdraw(directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_got_the_inode_of_one_that_is_gone_is_another() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let (device, inode, born) = (metadata.dev(), metadata.ino(), born(&metadata));
+        let (path, log) = (file.path().to_owned(), "log".to_owned());
+        let progress = Progress { path, log, next: 0, length: 0, base: 0, device, inode, born };
+        assert!(progress.is_of(&metadata));
+        let earlier = Progress { born: Some(1), ..progress.clone() };
+        assert_eq!(earlier.is_of(&metadata), born.is_none(), "born {born:?}");
+        let untold = serde_json::json!({
+            "path": "", "log": "", "next": 0, "length": 0, "base": 0, "device": device, "inode": inode,
+        });
+        assert!(serde_json::from_value::<Progress>(untold).unwrap().is_of(&metadata), "recorded by an older version");
+    }
 }

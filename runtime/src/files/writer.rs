@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tracing::{error, warn};
 use wasmill_core::record::{Offset, Partition};
 
-use super::progress::Progress;
+use super::progress::{Progress, born};
 use crate::broker::{Broker, BrokerError, Chunk, Cursor};
 use crate::store::panic_message;
 
@@ -185,6 +185,7 @@ impl Target {
             base: metadata.len(),
             device: metadata.dev(),
             inode: metadata.ino(),
+            born: born(&metadata),
         };
         let progress = match recorded {
             None => begun(0),
@@ -241,8 +242,9 @@ impl Target {
             warn!(sink = self.job.sink, "{} was moved or removed: a new file is begun", self.job.path.display());
             self.file = open(&self.job)?;
             let metadata = self.file.metadata()?;
-            let (device, inode, length) = (metadata.dev(), metadata.ino(), metadata.len());
-            self.progress = Progress { device, inode, length, base: length, ..self.progress.clone() };
+            let (device, inode, born) = (metadata.dev(), metadata.ino(), born(&metadata));
+            let (length, base) = (metadata.len(), metadata.len());
+            self.progress = Progress { device, inode, born, length, base, ..self.progress.clone() };
             return self.progress.write(&self.at).map_err(|error| self.refused("record the start of", &error));
         }
         let length = self.file.metadata()?.len();
