@@ -83,6 +83,8 @@ pub struct Worker {
     /// The time of day as it was told last. All else that is called `now` here is of the steady clock.
     time: Timestamp,
     aborts: u32,
+    /// Epochs so far.
+    committed: u32,
     distrust: Distrust,
     /// Whether what an earlier process may have left open is decided.
     clean: bool,
@@ -107,6 +109,7 @@ impl Worker {
             terms,
             time: Timestamp::NONE,
             aborts: 0,
+            committed: 0,
             distrust: Distrust::default(),
             clean: false,
             moved: false,
@@ -134,6 +137,8 @@ impl Worker {
         self.seal(now)?;
         let now = now.steady;
         self.held.extend(ids.iter().map(|&id| (id, false)));
+        // That others were lost says nothing of these.
+        self.aborts = 0;
         let acquired = self.clean().and_then(|()| self.start(ids, now));
         self.recover(acquired, now)
     }

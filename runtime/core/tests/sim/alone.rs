@@ -14,7 +14,7 @@ use wasmill_core::record::Now;
 use wasmill_core::row;
 use wasmill_core::stage::Retry;
 use wasmill_core::task::memory::Local;
-use wasmill_core::worker::Worker;
+use wasmill_core::worker::{Event, Worker};
 
 use crate::check::{check_blamed, check_log, check_rest, records};
 use crate::clock::Clock;
@@ -121,7 +121,10 @@ pub fn live_with(world: &Shared, load: Load<'_>, clock: &mut Clock, versions: Ve
         let ended = worker.ends().all(|(_, _, end)| end.is_some());
         quiet = if done || !worker.is_quiet() || !ended { 0 } else { quiet + 1 };
         if quiet > 1 && settled {
-            return worker.release(&tasks(), clock.now()).is_ok();
+            // A store that fails only then is behind; whoever starts next brings it up.
+            worker.take_events();
+            let released = worker.release(&tasks(), clock.now()).is_ok();
+            return released && !worker.take_events().iter().any(|event| matches!(event, Event::Aborted { .. }));
         }
         if quiet > 1 {
             // What waits for the time of day comes now.
