@@ -109,7 +109,7 @@ mod tests {
         let (path, log) = (file.path().to_owned(), "log".to_owned());
         let progress = Progress { path, log, next: 0, length: 0, base: 0, device, inode, born };
         assert!(progress.is_of(&metadata));
-        let earlier = Progress { born: Some(1), ..progress.clone() };
+        let earlier = Progress { born: Some(1), ..progress };
         assert_eq!(earlier.is_of(&metadata), born.is_none(), "born {born:?}");
         let untold = serde_json::json!({
             "path": "", "log": "", "next": 0, "length": 0, "base": 0, "device": device, "inode": inode,

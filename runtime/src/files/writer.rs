@@ -244,7 +244,7 @@ impl Target {
             let metadata = self.file.metadata()?;
             let (device, inode, born) = (metadata.dev(), metadata.ino(), born(&metadata));
             let (length, base) = (metadata.len(), metadata.len());
-            self.progress = Progress { device, inode, born, length, base, ..self.progress.clone() };
+            self.progress = Progress { length, base, device, inode, born, ..self.progress.clone() };
             return self.progress.write(&self.at).map_err(|error| self.refused("record the start of", &error));
         }
         let length = self.file.metadata()?.len();

@@ -8,3 +8,4 @@ pub(super) mod consumer;
 pub(super) mod describe;
 pub(super) mod member;
 pub(super) mod producer;
+pub(super) mod rows;

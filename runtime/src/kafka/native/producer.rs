@@ -17,6 +17,7 @@ use wasmill_core::batch::Headers;
 
 use super::client::{Callbacks, Undelivered, create};
 use super::member::Member;
+use super::rows::Rows;
 
 /// A producer and handles of the topics that it writes to.
 pub(crate) struct Producer {
@@ -193,14 +194,14 @@ impl Producer {
     pub(crate) fn send_rows(&self, rows: &Rows, from: usize) -> Result<usize, (usize, RDKafkaErrorCode)> {
         let topic = self.topics.get(rows.topic).ok_or((0, RDKafkaErrorCode::UnknownTopic))?;
         let opaque = rows.tag.map_or(0, |tag| tag + 1) as *mut c_void;
-        let mut messages: Vec<_> = rows.iter().skip(from).map(|(key, value)| message(key, value, opaque)).collect();
+        let mut messages: Vec<_> = rows.messages(opaque).skip(from).collect();
         let count = messages.len();
         // SAFETY: the topic is alive, and so are the messages and what they point to, which is copied during the call.
         let queued = unsafe {
             sys::rd_kafka_produce_batch(
                 topic.0.as_ptr(),
                 rows.partition,
-                sys::RD_KAFKA_MSG_F_COPY as i32,
+                sys::RD_KAFKA_MSG_F_COPY,
                 messages.as_mut_ptr(),
                 count as i32,
             )
@@ -265,67 +266,7 @@ fn open(client: &Client<Callbacks>, name: &str, codec: &str) -> KafkaResult<Topi
     Ok(Topic(topic))
 }
 
-/// Rows of one partition of a changelog, on their way.
-#[derive(Debug, Default)]
-pub(crate) struct Rows {
-    /// Index of the topic in the producer's list.
-    pub(crate) topic: usize,
-    /// The partition.
-    pub(crate) partition: i32,
-    /// Index of the tag whose end moves behind a row once it is delivered.
-    pub(crate) tag: Option<usize>,
-    /// Keys and values, one behind the other.
-    bytes: Vec<u8>,
-    /// Of each row, where its key ends, and its value if it has one.
-    ends: Vec<(usize, Option<usize>)>,
-}
-
-impl Rows {
-    /// Adds a row; without a value it is a deletion.
-    pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.bytes.extend_from_slice(key);
-        let key_end = self.bytes.len();
-        self.bytes.extend_from_slice(value.unwrap_or_default());
-        self.ends.push((key_end, value.map(|_| self.bytes.len())));
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Forgets them.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(key_end, value_end)| {
-            let row = (&self.bytes[start..key_end], value_end.map(|end| &self.bytes[key_end..end]));
-            start = value_end.unwrap_or(key_end);
-            row
-        })
-    }
-}
-
-fn message(key: &[u8], value: Option<&[u8]>, opaque: *mut c_void) -> sys::rd_kafka_message_t {
-    let ((key, key_len), (payload, len)) = (parts(Some(key)), parts(value));
-    sys::rd_kafka_message_t {
-        err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
-        rkt: ptr::null_mut(),
-        partition: 0,
-        payload: payload.cast_mut().cast(),
-        len,
-        key: key.cast_mut().cast(),
-        key_len,
-        offset: 0,
-        _private: opaque,
-    }
-}
-
-fn parts(bytes: Option<&[u8]>) -> (*const u8, usize) {
+pub(super) fn parts(bytes: Option<&[u8]>) -> (*const u8, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr(), bytes.len()))
 }
 
