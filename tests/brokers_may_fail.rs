@@ -210,3 +210,27 @@ fn a_node_that_was_cut_off_commits_nothing_when_it_is_back() {
     running.into_iter().for_each(|node| _ = node.stop());
     println!("{}", ledger.check());
 }
+
+/// 1 broker, 2 nodes of 2 workers, 8 partitions, sled: no commit of the first node comes through when the second begins. Its
+/// share is its own once the first has waited in vain, 20 s.
+#[test]
+fn tasks_are_left_to_others_though_their_epoch_cannot_be_committed() {
+    let (proxy, broker) = Proxy::before_a_broker();
+    let ledger = Ledger::new("owed", &broker.address());
+    ledger.feed(500);
+    let first = ledger.node_through("node-0", &proxy.address());
+    let flow = ledger.flow();
+    await_shares(&[&first], TASKS);
+    proxy.lose_all(Some(Lost::Request));
+    let (before, second) = (first.said(), ledger.node("node-1"));
+    second.until("its share", |said| said.tasks.len() == TASKS / 2 && said.went_on(&Said::default(), 5));
+    let meanwhile = first.said();
+    assert!(meanwhile.committed <= before.committed + 2, "{}", meanwhile.lines.join("\n"));
+    proxy.lose_all(None);
+    await_shares(&[&first, &second], TASKS);
+    flow.end();
+    let lines = first.stop().lines.join("\n");
+    assert!(lines.contains("did not release revoked tasks in time"), "{lines}");
+    second.stop();
+    println!("{}", ledger.check());
+}

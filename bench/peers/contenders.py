@@ -104,7 +104,10 @@ def wasmill(job):
     place = ["--data-dir", job.state, "--cluster", job.group]
     store = [] if row.state == "none" else ["--store", row.state]
     kafka = ["--brokers", job.brokers, "--kafka-config", kafka]
-    return [BINARY, "run", pipeline, *place, *store, *kafka, "--workers", str(row.threads)]
+    run = [BINARY, "run", pipeline, *place, *store, *kafka, "--workers", str(row.threads)]
+    if row.kind != "restore":
+        return run
+    return ["sh", "-c", 'WASMILL_LOG=wasmill=debug exec "$@" 2> "$0"', job.said, *run]
 
 
 COMMANDS = {"native": native, "kstreams": kstreams, "flink": flink, "wasmill": wasmill}

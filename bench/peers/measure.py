@@ -2,10 +2,12 @@
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from contenders import COMMANDS, environment, lose_rows
@@ -40,6 +42,11 @@ class Job:
     @property
     def state(self):
         return self.place / "state"
+
+    @property
+    def said(self):
+        """Where a contender writes what it has to say of a restore."""
+        return self.place / "said"
 
     def properties(self):
         """Writes the job into a file of properties."""
@@ -160,6 +167,8 @@ class Bench:
         self.verify(job, result)
         # Rates of a part of the input say nothing.
         kept = {name: result[name] for name in ("memory_mib", "first_s", "other_cpu") if name in result}
+        if job.said.exists():
+            kept |= restored(job.said.read_text())
         return {**kept, "new_output_s": result["received_s"], "rows": before["keys"], "outputs_before": before["records"]}
 
     def latency(self, job):
@@ -168,6 +177,15 @@ class Bench:
         if result["received"] != result["sent"]:
             raise Wrong(f"{result['sent']} records were sent, and {result['received']} outputs received")
         return result
+
+
+def restored(said):
+    """How many rows a node of Wasmill restored, and how long that took: from the moment that it was given the tasks until it
+    had the last of them. Those that it had before go on meanwhile."""
+    lines = [line for line in said.splitlines() if " granted " in line or " acquired " in line]
+    began, *_, ended = (datetime.fromisoformat(line.split()[0]) for line in lines)
+    rows = sum(int(count) for line in lines for count in re.findall(r" restored=(\d+)", line))
+    return {"restored": rows, "restore_s": (ended - began).total_seconds()}
 
 
 def last_checkpoint(state):

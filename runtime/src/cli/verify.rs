@@ -89,7 +89,7 @@ pub fn run(args: &Args, signals: &Signals, to: &mut impl Write) -> Result<()> {
         let begun = Instant::now();
         let verdict = match rehearsal.kill(*step)? {
             None => Verdict::NotTaken,
-            Some((died, outcome)) => judge(&comparison, died, &outcome),
+            Some((died, outcome)) => judge(&comparison, died, outcome),
         };
         Ok((*step, verdict, begun.elapsed()))
     };
@@ -107,16 +107,22 @@ pub fn run(args: &Args, signals: &Signals, to: &mut impl Write) -> Result<()> {
     }
     let names: Vec<_> = different.iter().map(ToString::to_string).collect();
     bail!(
-        "{} does not get over a kill at {}: its outputs or state differ from those of a run that was not killed; what the \
-         runs left is in {}",
+        "{} does not get over a kill at {}: its outputs or state differ from those of a run that was not killed, or it does \
+         not go on; what the runs left is in {}",
         rehearsal.pipeline(),
         names.join(", "),
         rehearsal.directory().display()
     )
 }
 
-fn judge(comparison: &Comparison, died: Died, outcome: &Outcome) -> Verdict {
-    let differences = comparison.differences(outcome);
+fn judge(comparison: &Comparison, died: Died, outcome: Result<Outcome>) -> Verdict {
+    let differences = match outcome {
+        Ok(outcome) => comparison.differences(&outcome),
+        Err(error) => {
+            let said = error.to_string();
+            vec![format!("it does not go on: {}", said.lines().rfind(|line| !line.is_empty()).unwrap_or(&said))]
+        }
+    };
     if differences.is_empty() { Verdict::Same(died) } else { Verdict::Different(died, differences) }
 }
 

@@ -177,8 +177,8 @@ impl Rehearsal {
         trial.outcome()
     }
 
-    /// A run that is killed at a step and then goes on; `None` if it never takes the step.
-    pub(super) fn kill(&self, step: Step) -> Result<Option<(Died, Outcome)>> {
+    /// A run that is killed at a step and then goes on, or says why it does not; `None` if it never takes the step.
+    pub(super) fn kill(&self, step: Step) -> Result<Option<(Died, Result<Outcome>)>> {
         for time in TIMES {
             let last = Last { step, time };
             let trial = self.trial(&last.to_string().replace(':', "-"))?;
@@ -187,12 +187,10 @@ impl Rehearsal {
                 Step::Restore => trial.kill_restore(last)?,
                 _ => trial.life(Some(last))?.then_died(&[last]),
             };
-            if died.is_some() {
-                trial.finish()?;
-            }
+            let finished = if died.is_some() { trial.finish() } else { Ok(()) };
             let outcome = trial.outcome()?;
             if let Some(died) = died {
-                return Ok(Some((Died(died), outcome)));
+                return Ok(Some((Died(died), finished.map(|()| outcome))));
             }
         }
         Ok(None)
