@@ -148,6 +148,11 @@ impl Round<'_> {
     }
 }
 
+/// How often what happened.
+fn told(acts: &[usize; ACTS.len()]) -> String {
+    ACTS.iter().zip(acts).map(|(act, times)| format!("{times} {act}")).collect::<Vec<_>>().join(", ")
+}
+
 /// Stops a node, once it hears what it is told.
 fn stop(node: Node) {
     node.until("its start", |said| said.ended || said.says("running chaos"));
@@ -193,10 +198,10 @@ fn nothing_that_may_happen_loses_or_repeats_anything() {
         }
         flow.end();
         round.nodes.drain(..).for_each(stop);
-        println!("round {number} of seed {seed}: {}", round.ledger.check());
+        println!("round {number} of seed {seed}: {}; {}", told(&round.acts), round.ledger.check());
         acts.iter_mut().zip(round.acts).for_each(|(all, of_round)| *all += of_round);
         (open, number) = (open + round.open, number + 1);
     }
-    let told = ACTS.iter().zip(acts).map(|(act, times)| format!("{times} {act}")).collect::<Vec<_>>().join(", ");
-    println!("{number} rounds in {:.0} minutes: {told}; {open} open epochs", begun.elapsed().as_secs_f64() / 60.0);
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    println!("{number} rounds in {minutes:.0} minutes: {}; {open} open epochs", told(&acts));
 }
