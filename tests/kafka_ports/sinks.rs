@@ -1,4 +1,4 @@
-use wasmill::kafka::Timing;
+use wasmill::kafka::{Client, Timing};
 use wasmill_core::commit::Guarantee;
 use wasmill_core::port::{
     Changelog, Control, Fault, Lease, Mark, Polled, Position, Sealed, Sink, Source, Tasks, Written,
@@ -53,6 +53,39 @@ fn an_epoch_is_committed_whole_or_not_at_all() {
 
     let values = world.values(broker);
     assert_eq!(values, ["first of 0", "first of 1", "first of 2", "first of 3", "second"]);
+}
+
+/// 1,000 rows of two partitions, more than are handed over at once, through a queue that holds 100.
+#[test]
+fn rows_wait_for_room_in_the_queue_and_none_is_lost() {
+    const ROWS: i64 = 500;
+    let broker = Broker::shared();
+    let small = [("queue.buffering.max.messages", "100")].into();
+    let world = World::with_client(Client::new(&broker.address(), small));
+    let mut worker = world.worker(0, &[0, 1]);
+    worker.sink.begin().unwrap();
+    for partition in [0, 1] {
+        for row in 0..ROWS {
+            let (key, value) = (format!("row-{row}"), format!("value-{row}"));
+            let value = (row % 7 != 0).then_some(value.as_bytes());
+            worker.sink.change(CHANGELOG, Partition(partition), key.as_bytes(), value).unwrap();
+        }
+    }
+    worker.sink.flush().unwrap();
+    let rows = [0, 1].map(|partition| sealed(&mut worker, partition, 1, 1));
+    let written = worker.sink.commit(&rows).unwrap();
+    assert_eq!(written.iter().map(|written| written.next).collect::<Vec<_>>(), [Offset(ROWS); 2]);
+    broker.settle(&world.topic("changelog"));
+    let read = broker.read(&[&world.topic("changelog")]);
+    for partition in [0, 1] {
+        let found = read.iter().filter(|record| record["partition"] == partition);
+        let found: Vec<_> = found.map(|record| (record["key"].as_str(), record["value"].as_str())).collect();
+        let expected: Vec<_> = (0..ROWS).map(|row| (format!("row-{row}"), format!("value-{row}"))).collect();
+        let expected = (0..)
+            .zip(&expected)
+            .map(|(row, (key, value))| (Some(key.as_str()), (row % 7 != 0).then_some(value.as_str())));
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
 }
 
 #[test]

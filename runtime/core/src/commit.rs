@@ -58,9 +58,6 @@ pub struct Bounds {
     pub rows: usize,
 }
 
-/// How old the first epoch of a worker may grow.
-const FIRST_AGE: Duration = Duration::from_millis(10);
-
 /// How much of what is committed stays in memory, of all tasks of a worker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RowCache {
@@ -114,8 +111,6 @@ pub struct Open {
     pub records: u64,
     /// Bytes sent.
     pub bytes: u64,
-    /// How many epochs its worker committed before it.
-    pub earlier: u32,
 }
 
 impl Open {
@@ -127,11 +122,9 @@ impl Open {
             || now >= self.due_at(bounds)
     }
 
-    /// When it ends by its age. The first of a worker may grow 10 ms old, and each after it twice as old as the one
-    /// before, up to the bound: whoever waits for a pipeline to start sees something soon, behind several stages, too.
+    /// When it ends by its age.
     pub fn due_at(&self, bounds: &Bounds) -> Timestamp {
-        let age = FIRST_AGE.saturating_mul(1 << self.earlier.min(20));
-        self.since.plus(millis(age.min(bounds.age)))
+        self.since.plus(millis(bounds.age))
     }
 }
 
@@ -152,18 +145,8 @@ mod tests {
             (1,        1,    50,   0,   true),
         ];
         for (records, bytes, rows, now, due) in table {
-            let open = Open { since: Timestamp(0), records, bytes, earlier: 9 };
+            let open = Open { since: Timestamp(0), records, bytes };
             assert_eq!(open.is_due(&bounds, rows, Timestamp(now)), due, "{open:?} {rows} {now}");
         }
-    }
-
-    #[test]
-    fn the_first_epochs_of_a_worker_are_short() {
-        let bounds = Bounds { age: Duration::from_millis(100), ..Bounds::default() };
-        let open = |earlier| Open { since: Timestamp(1), earlier, ..Open::default() };
-        let due = [0, 1, 2, 3, 4, u32::MAX].map(|earlier| open(earlier).due_at(&bounds));
-        assert_eq!(due, [11, 21, 41, 81, 101, 101].map(Timestamp));
-        let short = Bounds { age: Duration::from_millis(5), ..bounds };
-        assert_eq!(open(0).due_at(&short), Timestamp(6));
     }
 }

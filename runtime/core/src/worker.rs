@@ -83,8 +83,6 @@ pub struct Worker {
     /// The time of day as it was told last. All else that is called `now` here is of the steady clock.
     time: Timestamp,
     aborts: u32,
-    /// Epochs so far.
-    committed: u32,
     distrust: Distrust,
     /// Whether what an earlier process may have left open is decided.
     clean: bool,
@@ -109,7 +107,6 @@ impl Worker {
             terms,
             time: Timestamp::NONE,
             aborts: 0,
-            committed: 0,
             distrust: Distrust::default(),
             clean: false,
             moved: false,

@@ -140,7 +140,8 @@ impl Sink {
     ) -> Result<(), Fault> {
         let patience = self.pipeline.client.timing().message;
         if code == RDKafkaErrorCode::QueueFull && full_since.get_or_insert_with(Instant::now).elapsed() < patience {
-            self.producer()?.poll(Duration::from_millis(20));
+            // What waits for a batch to be full need not any more.
+            self.producer()?.flush(Duration::from_millis(20));
             return Ok(());
         }
         let message = format!("send a record to {topic}/{partition}: {}", told(code));

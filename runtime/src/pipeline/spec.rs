@@ -67,7 +67,7 @@ pub enum Guarantee {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Commit {
     /// The longest time between two commits, 1ms to 30s. A shorter one shows results sooner, a longer one makes fewer and
-    /// larger transactions. The first ones of a worker come after 10, 20, 40 ms and so on, up to this.
+    /// larger transactions.
     #[schemars(extend("examples" = ["20ms", "1s"]))]
     pub interval: Placed<Duration>,
 }

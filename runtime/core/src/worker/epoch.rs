@@ -12,7 +12,7 @@ impl Worker {
     pub(super) fn begin(&mut self, now: Timestamp) -> Result<(), Fault> {
         if self.open.is_none() {
             self.ports.sink.begin()?;
-            self.open = Some(Open { since: now, earlier: self.committed, ..Open::default() });
+            self.open = Some(Open { since: now, ..Open::default() });
             self.events.push(Event::Begun);
         }
         Ok(())
@@ -56,7 +56,6 @@ impl Worker {
         let written = self.ports.sink.commit(&sealed)?;
         self.open = None;
         self.aborts = 0;
-        self.committed = self.committed.saturating_add(1);
         self.distrust.committed();
         for Sealed { task, lease, .. } in &sealed {
             if self.ports.tasks.lease(*task) == Some(*lease) {

@@ -190,8 +190,8 @@ impl Producer {
         Err(code)
     }
 
-    /// Queues rows, as far as there is room, and says how many and why no more. The bytes are copied.
-    pub(crate) fn send_rows(&self, rows: &Rows, from: usize) -> Result<usize, (usize, RDKafkaErrorCode)> {
+    /// Queues rows from one of them on, or says how many it could before one was refused, and why. The bytes are copied.
+    pub(crate) fn send_rows(&self, rows: &Rows, from: usize) -> Result<(), (usize, RDKafkaErrorCode)> {
         let topic = self.topics.get(rows.topic).ok_or((0, RDKafkaErrorCode::UnknownTopic))?;
         let opaque = rows.tag.map_or(0, |tag| tag + 1) as *mut c_void;
         let mut messages: Vec<_> = rows.messages(opaque).skip(from).collect();
@@ -209,7 +209,7 @@ impl Producer {
         self.client.context().pending.fetch_add(i64::from(queued), Ordering::Relaxed);
         let refused =
             messages.iter().position(|message| RDKafkaErrorCode::from(message.err) != RDKafkaErrorCode::NoError);
-        refused.map_or(Ok(count), |at| Err((at, messages[at].err.into())))
+        refused.map_or(Ok(()), |at| Err((at, messages[at].err.into())))
     }
 
     /// Serves delivery reports, logs and errors, waiting for the first at most `wait`.
