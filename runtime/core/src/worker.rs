@@ -134,8 +134,6 @@ impl Worker {
         self.seal(now)?;
         let now = now.steady;
         self.held.extend(ids.iter().map(|&id| (id, false)));
-        // That others were lost says nothing of these.
-        self.aborts = 0;
         let acquired = self.clean().and_then(|()| self.start(ids, now));
         self.recover(acquired, now)
     }

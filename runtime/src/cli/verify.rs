@@ -118,12 +118,14 @@ pub fn run(args: &Args, signals: &Signals, to: &mut impl Write) -> Result<()> {
 fn judge(comparison: &Comparison, died: Died, outcome: Result<Outcome>) -> Verdict {
     let differences = match outcome {
         Ok(outcome) => comparison.differences(&outcome),
-        Err(error) => {
-            let said = error.to_string();
-            vec![format!("it does not go on: {}", said.lines().rfind(|line| !line.is_empty()).unwrap_or(&said))]
-        }
+        Err(error) => vec![format!("it does not go on: {}", last_line(&error.to_string()))],
     };
     if differences.is_empty() { Verdict::Same(died) } else { Verdict::Different(died, differences) }
+}
+
+/// What a process said last, which is why it ended.
+fn last_line(said: &str) -> &str {
+    said.lines().rfind(|line| !line.is_empty()).unwrap_or(said)
 }
 
 fn print(to: &mut impl Write, step: Step, verdict: &Verdict, took: Duration) -> io::Result<()> {
@@ -189,5 +191,16 @@ fn records(count: usize) -> String {
     match count {
         1 => "1 record".to_owned(),
         count => format!("{} records", HumanCount(count as u64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_says_at_its_end_why_it_does_not_go_on() {
+        assert_eq!(last_line("a process ended with exit status: 1:\nbuilding\nerror: stopped\n\n"), "error: stopped");
+        assert_eq!(last_line("cannot start a process"), "cannot start a process");
     }
 }

@@ -29,9 +29,6 @@ use crate::{control, partitioner};
 /// How long one try of a call takes at most.
 const TRY: Duration = Duration::from_secs(10);
 
-/// How many rows are handed to the producer at once.
-const ROWS: usize = 256;
-
 /// Writes a worker's epochs.
 pub struct Sink {
     producer: Option<Producer>,
@@ -111,7 +108,7 @@ impl Sink {
 
     /// Hands the changed rows to the producer.
     fn queue_rows(&mut self) -> Result<(), Fault> {
-        if self.rows.len() == 0 {
+        if self.rows.is_empty() {
             return Ok(());
         }
         let pipeline = Arc::clone(&self.pipeline);
@@ -332,7 +329,7 @@ impl port::Sink for Sink {
     ) -> Result<(), Fault> {
         let topic = self.widths.len() + usize::from(changelog.0);
         let number = partition.0 as i32;
-        if self.rows.len() == ROWS || (self.rows.topic, self.rows.partition) != (topic, number) {
+        if self.rows.is_full() || (self.rows.topic, self.rows.partition) != (topic, number) {
             self.queue_rows()?;
             (self.rows.topic, self.rows.partition) = (topic, number);
             self.rows.tag = self.tag(changelog, partition);

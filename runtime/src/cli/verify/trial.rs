@@ -187,11 +187,12 @@ impl Rehearsal {
                 Step::Restore => trial.kill_restore(last)?,
                 _ => trial.life(Some(last))?.then_died(&[last]),
             };
-            let finished = if died.is_some() { trial.finish() } else { Ok(()) };
-            let outcome = trial.outcome()?;
-            if let Some(died) = died {
-                return Ok(Some((Died(died), finished.map(|()| outcome))));
-            }
+            let Some(died) = died else { continue };
+            let outcome = match trial.finish() {
+                Ok(()) => Ok(trial.outcome()?),
+                Err(error) => Err(error),
+            };
+            return Ok(Some((Died(died), outcome)));
         }
         Ok(None)
     }

@@ -7,6 +7,9 @@ use rdkafka_sys as sys;
 
 use super::producer::parts;
 
+/// How many rows, and bytes of them, are handed over together. Whichever comes first.
+const FULL: (usize, usize) = (256, 256 << 10);
+
 /// Rows of one partition of a changelog, on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
@@ -31,9 +34,14 @@ impl Rows {
         self.ends.push((key_end, value.map(|_| self.bytes.len())));
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Whether they are enough to be handed over.
+    pub(crate) fn is_full(&self) -> bool {
+        self.ends.len() >= FULL.0 || self.bytes.len() >= FULL.1
     }
 
     /// Forgets them.
@@ -87,6 +95,18 @@ mod tests {
         let expected = [("one", Some("1")), ("gone", None), ("empty", Some(""))];
         assert!(pairs.eq(expected.map(|(key, value)| (Some(key.as_bytes()), value.map(str::as_bytes)))));
         rows.clear();
-        assert_eq!(rows.len(), 0);
+        assert!(rows.is_empty());
+    }
+
+    #[test]
+    fn many_rows_or_large_ones_are_full() {
+        let full_after = |value: &[u8]| {
+            let mut rows = Rows::default();
+            (1..1_000).find(|_| {
+                rows.push(b"key", Some(value));
+                rows.is_full()
+            })
+        };
+        assert_eq!([full_after(b"1"), full_after(&vec![0; 1 << 20])], [Some(256), Some(1)]);
     }
 }
