@@ -35,6 +35,13 @@ fn a_property_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_value_out_of_range_is_told_in_one_line() {
+    let error = Client::new("127.0.0.1:1", [("linger.ms", "-5")].into()).connect().unwrap_err().to_string();
+    assert!(error.contains("linger.ms: ") && error.contains("-5 is outside allowed range"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
 fn topics_of_our_own_have_the_settings_that_the_protocol_needs() {
     let broker = Broker::shared();
     let world = World::new(broker);

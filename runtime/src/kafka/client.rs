@@ -309,7 +309,8 @@ pub(super) fn setting(error: KafkaError) -> Error {
     let reason = match error {
         // The reason may repeat the value, or parts of it.
         KafkaError::ClientConfig(_, _, name, _) if is_secret(&name) => format!("{name}: its value is refused"),
-        KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {reason}"),
+        // Some of them end a line.
+        KafkaError::ClientConfig(_, reason, name, _) => format!("{name}: {}", reason.trim_end()),
         KafkaError::ClientCreation(reason) => reason,
         other => other.to_string(),
     };
