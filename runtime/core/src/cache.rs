@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
+use crate::batch::Blobs;
 use crate::overlay::Overlay;
 use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
-use crate::table::{Found, Hash, Table};
-use crate::writes::Writes;
+use crate::table::{Access, Found, Hash, Table};
+use crate::writes::{Pair, Writes};
 
 /// Shares of the budget that dirty, young and old rows have, each one of so many.
 const SHARES: usize = 3;
@@ -22,6 +23,8 @@ pub struct Cache {
     dirty: Table,
     young: Table,
     old: Table,
+    /// What was read last, where nothing is kept.
+    read: Blobs,
     budget: usize,
     /// Whether all rows of the store are here, too; `None` where nobody has looked.
     whole: Option<bool>,
@@ -37,10 +40,11 @@ pub(crate) enum Place {
     Dirty(Found),
     Young(Found),
     Old(Found),
+    Read(usize),
 }
 
 impl Cache {
-    /// Bounds the bytes that it takes. Without any, rows go to the store with each epoch.
+    /// Bounds the bytes that it takes. Without any, rows go to the store with each epoch, and none is kept.
     pub(crate) fn bound(&mut self, budget: usize) {
         self.budget = budget;
     }
@@ -93,6 +97,7 @@ impl Cache {
             Place::Dirty(found) => self.dirty.value(found),
             Place::Young(found) => self.young.value(found),
             Place::Old(found) => self.old.value(found),
+            Place::Read(number) => self.read.get(number),
         }
     }
 
@@ -101,13 +106,18 @@ impl Cache {
         self.old.find_hashed(hash, row).map(Place::Old)
     }
 
-    /// Keeps a row that was read from the store.
+    /// Keeps a row that was read from the store; without room, until room is made.
     pub(crate) fn keep(&mut self, row: &[u8], value: Option<&[u8]>) -> Place {
+        if self.budget == 0 {
+            self.read.push(value);
+            return Place::Read(self.read.len() - 1);
+        }
         Place::Young(self.young.keep(row, value))
     }
 
     /// Drops the longest unread rows when the young ones have filled their share. No place holds behind it.
     pub(crate) fn make_room(&mut self) {
+        self.read.clear();
         if self.young.size() >= self.budget / SHARES {
             self.age();
         }
@@ -172,9 +182,7 @@ impl Cache {
         if self.since.is_none() {
             return Ok(());
         }
-        let rows = self.dirty.iter().map(|(row, value, _)| (row, value));
-        let last = self.last.iter().map(|(row, value)| (row.as_slice(), value.as_deref()));
-        store.apply(Arc::new(Writes::of(rows.chain(last))))?;
+        store.apply(Arc::new(Writes::of(with(self.dirty.iter(), &self.last))))?;
         (self.changes, self.since) = (0, None);
         self.dirty.forget_order();
         self.receive();
@@ -183,6 +191,15 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+/// Rows that were written, and those that go to the store with them.
+pub(crate) fn with<'a>(
+    rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>, Access)>,
+    last: &'a [Write],
+) -> impl Iterator<Item = Pair<'a>> {
+    let last = last.iter().map(|(row, value)| (row.as_slice(), value.as_deref()));
+    rows.map(|(row, value, _)| (row, value)).chain(last)
 }
 
 /// How far a store may lag behind its changelog.

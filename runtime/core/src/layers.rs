@@ -33,9 +33,9 @@ impl Layers {
         Self { overlay: Overlay::default(), cache: Cache::default(), store }
     }
 
-    /// Bounds the bytes of committed rows in memory.
+    /// Bounds the bytes of committed rows in memory beside those of a store that has its own there.
     pub fn bound(&mut self, budget: usize) {
-        self.cache.bound(budget);
+        self.cache.bound(if self.store.is_in_memory() { 0 } else { budget });
     }
 
     /// What the open epoch wrote.
@@ -84,7 +84,21 @@ impl Layers {
             places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
             return Ok(());
         }
-        missing.sort_unstable();
+        self.read_missing(missing, &mut places)?;
+        places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
+        self.cache.make_room();
+        Ok(())
+    }
+
+    /// Reads rows from the store, each with the index of its place.
+    fn read_missing(
+        &mut self,
+        mut missing: Vec<(&[u8], usize)>,
+        places: &mut [Option<Place>],
+    ) -> Result<(), StoreError> {
+        if !self.store.is_in_memory() {
+            missing.sort_unstable();
+        }
         let (wanted, indexes): (Vec<_>, Vec<usize>) = missing.into_iter().unzip();
         let mut indexes = indexes.into_iter();
         self.store.get_many(&wanted, &mut |row, value| {
@@ -92,10 +106,7 @@ impl Layers {
             if let Some(missed) = indexes.next().and_then(|index| places.get_mut(index)) {
                 *missed = Some(place);
             }
-        })?;
-        places.iter().for_each(|place| visit(place.and_then(|place| self.value(place))));
-        self.cache.make_room();
-        Ok(())
+        })
     }
 
     /// Whether a row that is not in memory is nowhere.
@@ -159,7 +170,9 @@ impl Layers {
         if missing.is_empty() {
             return Ok(());
         }
-        missing.sort_unstable();
+        if !self.store.is_in_memory() {
+            missing.sort_unstable();
+        }
         let (rows, mut is): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
         let mut is = is.drain(..);
         self.store.get_many(&rows, &mut |row, before| visit(row, before.is_some(), is.next().unwrap_or_default()))
@@ -185,10 +198,17 @@ impl Layers {
         self.overlay.clear();
     }
 
-    /// Moves what the open epoch wrote to the committed rows. `last` goes to the store with them.
-    pub fn apply(&mut self, last: Vec<Write>, now: Timestamp) {
-        self.cache.absorb(&self.overlay, last, now);
+    /// Moves what the open epoch wrote to the committed rows. `last` goes to the store with them, which is at once where
+    /// that is in memory.
+    pub fn apply(&mut self, last: Vec<Write>, now: Timestamp) -> Result<(), StoreError> {
+        let applied = if self.store.is_in_memory() {
+            self.store.apply_each(&mut cache::with(self.overlay.iter(), &last))
+        } else {
+            self.cache.absorb(&self.overlay, last, now);
+            Ok(())
+        };
         self.overlay.clear();
+        applied
     }
 
     /// Whether it is time to bring the store up to date.
@@ -204,12 +224,14 @@ impl Layers {
     /// Hands what the open epoch wrote to the store as it is, and `last` with it: rows that come from a changelog. `anew`:
     /// the store was emptied for it.
     pub fn load(&mut self, last: &[Write], anew: bool) -> Result<(), StoreError> {
-        let rows = self.overlay.iter().map(|(row, value, _)| (row, value));
-        let last = last.iter().map(|(row, value)| (row.as_slice(), value.as_deref()));
-        let writes = Arc::new(Writes::of(rows.chain(last)));
+        let loaded = if anew && !self.store.is_in_memory() {
+            self.store.restore(Arc::new(Writes::of(cache::with(self.overlay.iter(), last))))
+        } else {
+            self.store.apply_each(&mut cache::with(self.overlay.iter(), last))
+        };
         self.overlay.clear();
         self.cache.forget();
-        if anew { self.store.restore(writes) } else { self.store.apply(writes) }
+        loaded
     }
 
     /// Waits until a restart of the process finds what was written behind.
@@ -285,6 +307,37 @@ pub(crate) mod tests {
     /// A store in memory.
     #[derive(Debug, Default)]
     pub(crate) struct Map(pub(crate) BTreeMap<Vec<u8>, Vec<u8>>);
+
+    /// The same, to whom order is nothing.
+    #[derive(Debug, Default)]
+    struct Unordered(Map);
+
+    impl Store for Unordered {
+        fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            self.0.get(row)
+        }
+
+        fn get_many(&self, rows: &[&[u8]], visit: &mut port::Found<'_>) -> Result<(), StoreError> {
+            rows.iter().for_each(|&row| visit(row, self.0.0.get(row).map(Vec::as_slice)));
+            Ok(())
+        }
+
+        fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+            self.0.scan(from, visit)
+        }
+
+        fn is_in_memory(&self) -> bool {
+            true
+        }
+
+        fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
+            self.0.apply(writes)
+        }
+
+        fn clear(&mut self) -> Result<(), StoreError> {
+            self.0.clear()
+        }
+    }
 
     impl Store for Map {
         fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -362,8 +415,10 @@ pub(crate) mod tests {
             stored in prop_oneof![Just(BTreeMap::new()), btree_map(row(), vec(any::<u8>(), 0..4), 0..12)],
             acts in vec(act(), 0..60),
             budget in prop_oneof![Just(0_usize), 1_usize..2_000],
+            is_in_memory in any::<bool>(),
         ) {
-            let mut layers = Layers::new(Box::new(Map(stored.clone())));
+            let map = Map(stored.clone());
+            let mut layers = Layers::new(if is_in_memory { Box::new(Unordered(map)) } else { Box::new(map) });
             layers.bound(budget);
             let (mut now, mut committed) = (stored.clone(), stored);
             for act in acts {
@@ -398,7 +453,7 @@ pub(crate) mod tests {
                         now.clone_from(&committed);
                     }
                     Act::Commit => {
-                        layers.apply(Vec::new(), Timestamp(0));
+                        layers.apply(Vec::new(), Timestamp(0)).unwrap();
                         committed.clone_from(&now);
                     }
                     Act::Flush => layers.flush().unwrap(),
@@ -419,7 +474,7 @@ pub(crate) mod tests {
         let lag = Lag { changes: u64::MAX, age: std::time::Duration::from_hours(1) };
         for number in 0..10_000 {
             layers.put(&numbered(number), Some(&[7; 20]), Access::Point);
-            layers.apply(Vec::new(), Timestamp(0));
+            layers.apply(Vec::new(), Timestamp(0)).unwrap();
             if layers.is_due(lag, Timestamp(0)) {
                 layers.flush().unwrap();
             }
@@ -470,7 +525,7 @@ pub(crate) mod tests {
                 layers.put(&numbered(number), Some(&[round; 8]), Access::Point);
             }
             layers.changes(&|_| true, &mut |_, was, is| assert_eq!((was, is), (round > 0, true))).unwrap();
-            layers.apply(Vec::new(), Timestamp(0));
+            layers.apply(Vec::new(), Timestamp(0)).unwrap();
             layers.flush().unwrap();
         }
         layers.load(&[], false).unwrap();

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::batch::Batch;
 use crate::record::{Offset, Partition, TaskId, Timestamp};
 use crate::task::row::TaskRow;
-use crate::writes::Writes;
+use crate::writes::{Pair, Writes};
 
 /// A failure of a port, sorted by what the worker must do about it.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
@@ -284,14 +284,25 @@ pub trait Store: fmt::Debug {
     /// Reads a row.
     fn get(&self, row: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Reads rows, which are given in the order of their bytes, and hands over each with its value.
+    /// Reads rows, and hands over each with its value. They are given in the order of their bytes, unless all are in
+    /// memory.
     fn get_many(&self, rows: &[&[u8]], visit: &mut Found<'_>) -> Result<(), StoreError>;
 
     /// Hands over rows in order, from the first at or behind `from`, until `visit` says `false`.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError>;
 
+    /// Whether its rows are in memory: it makes no sense to keep them there once more, nor to ask for them in order.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
     /// Writes rows, all or none; they are read from then on.
     fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError>;
+
+    /// The same for rows in any order, each once.
+    fn apply_each(&mut self, rows: &mut dyn Iterator<Item = Pair<'_>>) -> Result<(), StoreError> {
+        self.apply(Arc::new(Writes::of(rows)))
+    }
 
     /// The same for many rows of a store that was emptied and is filled again.
     fn restore(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
@@ -311,9 +322,4 @@ pub trait Store: fmt::Debug {
 pub trait Stores {
     /// The rows of an operator of a task, which must not be open at this moment.
     fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn Store>, StoreError>;
-
-    /// Whether their rows are in memory, so that it makes no sense to keep them there once more.
-    fn are_in_memory(&self) -> bool {
-        false
-    }
 }

@@ -129,8 +129,8 @@ impl State {
     }
 
     /// What the open epoch wrote is committed. `last` goes to the store with it.
-    pub fn apply(&mut self, last: Vec<Write>, now: Timestamp) {
-        self.rows.apply(last, now);
+    pub fn apply(&mut self, last: Vec<Write>, now: Timestamp) -> Result<(), StoreError> {
+        self.rows.apply(last, now)
     }
 
     /// Whether it is time to bring the store up to date.

@@ -9,7 +9,7 @@ use wasmill_core::port::{self, ChangelogId, Control, Fault, Found, Sealed, Store
 use wasmill_core::record::{Offset, Partition, TaskId};
 use wasmill_core::row::{self, Kind};
 use wasmill_core::worker::Ports;
-use wasmill_core::writes::Writes;
+use wasmill_core::writes::{Pair, Writes};
 
 use crate::step::{self, Step};
 
@@ -182,10 +182,6 @@ impl port::Stores for Stores {
     fn open(&mut self, task: TaskId, changelog: ChangelogId) -> Result<Box<dyn port::Store>, StoreError> {
         Ok(Box::new(Store(self.0.open(task, changelog)?)))
     }
-
-    fn are_in_memory(&self) -> bool {
-        self.0.are_in_memory()
-    }
 }
 
 #[derive(Debug)]
@@ -204,10 +200,22 @@ impl port::Store for Store {
         self.0.scan(from, visit)
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.0.is_in_memory()
+    }
+
     fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
-        // Where a store stands is written at the start as well.
-        let values = writes.iter().any(|(row, _)| matches!(row::kind(row), Some(Kind::Value | Kind::Timer)));
+        let values = writes.iter().any(|(row, _)| is_value(row));
         self.0.apply(writes)?;
+        if values {
+            step::reached(Step::Apply);
+        }
+        Ok(())
+    }
+
+    fn apply_each(&mut self, rows: &mut dyn Iterator<Item = Pair<'_>>) -> Result<(), StoreError> {
+        let mut values = false;
+        self.0.apply_each(&mut rows.inspect(|(row, _)| values |= is_value(row)))?;
         if values {
             step::reached(Step::Apply);
         }
@@ -225,4 +233,9 @@ impl port::Store for Store {
     fn clear(&mut self) -> Result<(), StoreError> {
         self.0.clear()
     }
+}
+
+/// Whether a row is an operator's: where a store stands is written at the start as well.
+fn is_value(row: &[u8]) -> bool {
+    matches!(row::kind(row), Some(Kind::Value | Kind::Timer))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmill_core::port::{self, ChangelogId, Found, StoreError};
 use wasmill_core::record::TaskId;
-use wasmill_core::writes::Writes;
+use wasmill_core::writes::{Pair, Writes};
 
 use self::rows::Rows;
 use crate::topology::Topology;
@@ -31,10 +31,6 @@ impl port::Stores for Stores {
         let name = super::name(&self.topology, task, changelog)?;
         Ok(Box::new(Store(Arc::clone(lock(&self.stores).entry(name).or_default()))))
     }
-
-    fn are_in_memory(&self) -> bool {
-        true
-    }
 }
 
 #[derive(Debug)]
@@ -56,9 +52,17 @@ impl port::Store for Store {
         Ok(())
     }
 
+    fn is_in_memory(&self) -> bool {
+        true
+    }
+
     fn apply(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
-        let mut rows = lock(&self.0);
-        writes.iter().for_each(|(row, value)| rows.put(row, value));
+        self.apply_each(&mut writes.iter())
+    }
+
+    fn apply_each(&mut self, rows: &mut dyn Iterator<Item = Pair<'_>>) -> Result<(), StoreError> {
+        let mut there = lock(&self.0);
+        rows.for_each(|(row, value)| there.put(row, value));
         Ok(())
     }
 

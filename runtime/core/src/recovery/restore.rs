@@ -265,7 +265,7 @@ fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, row: &TaskRow, n
         if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
             state.index_expiry()?;
             if row.guarantee == Guarantee::ExactlyOnce {
-                state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now);
+                state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now)?;
                 state.flush()?;
             }
         }

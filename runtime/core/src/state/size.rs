@@ -33,7 +33,7 @@ impl State {
     /// How large the state will be once the open epoch is committed, if it is so large without it.
     ///
     /// What was written is looked for among the committed rows, each row once in an epoch. Those that were read before
-    /// they were written, as most are, are in memory.
+    /// they were written, as most are, are in the cache, if there is one.
     pub fn size(&self, committed: Size) -> Result<Size, StoreError> {
         let mut size = committed;
         let counts = |row: &[u8]| matches!(row::kind(row), Some(Kind::Value | Kind::Timer));

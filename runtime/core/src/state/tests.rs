@@ -16,7 +16,7 @@ fn due(state: &mut State, now: i64, limit: usize) -> Vec<(i64, Vec<u8>)> {
 }
 
 fn commit(state: &mut State) {
-    state.apply(Vec::new(), Timestamp(0));
+    state.apply(Vec::new(), Timestamp(0)).unwrap();
     state.flush().unwrap();
 }
 
@@ -268,7 +268,7 @@ mod sizes {
                     Act::Drop => state.drop_epoch(),
                     Act::Commit => {
                         size = state.size(size).unwrap();
-                        state.apply(Vec::new(), Timestamp(0));
+                        state.apply(Vec::new(), Timestamp(0)).unwrap();
                         if flushes {
                             state.flush().unwrap();
                             prop_assert_eq!(size, state.count().unwrap());

@@ -152,7 +152,7 @@ impl State {
             let mut from = of.to_vec();
             while let Some(last) = self.index_some(&of, &from)? {
                 self.settle();
-                self.apply(Vec::new(), Timestamp::NONE);
+                self.apply(Vec::new(), Timestamp::NONE)?;
                 self.flush()?;
                 // The first row behind it.
                 from = last;

@@ -107,7 +107,8 @@ impl Worker {
             let (Some(next), Some(changelog)) = (next, changelog) else { continue };
             let identity = self.ports.changelog.identity(changelog)?;
             let local = Local { identity, next: next.next, epoch: Some(epoch) }.encode();
-            state.apply(vec![(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))], now);
+            let last = vec![(META.to_vec(), Some(meta.clone())), (Local::ROW.to_vec(), Some(local))];
+            flushed = flushed.and(state.apply(last, now));
             if state.is_due(lag, now) {
                 flushed = flushed.and(state.flush());
             }

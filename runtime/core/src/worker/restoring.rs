@@ -242,7 +242,7 @@ impl Worker {
     /// Divides the room for committed rows among all that keep some.
     fn share(&mut self) {
         let states = self.tasks.values_mut().flat_map(Task::states).count().max(1);
-        let each = if self.ports.stores.are_in_memory() { 0 } else { self.terms.row_cache.bytes / states };
+        let each = self.terms.row_cache.bytes / states;
         self.tasks.values_mut().flat_map(Task::states).for_each(|(_, state)| state.bound(each));
     }
 }
