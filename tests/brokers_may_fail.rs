@@ -116,7 +116,7 @@ fn a_commit_that_is_lost_on_its_way_there_or_back_counts_once() {
     let (proxy, broker) = Proxy::before_a_broker();
     let ledger = Ledger::new("proxied", &broker.address());
     ledger.feed(500);
-    let running = ["node-0", "node-1"].map(|data| ledger.node_through(data, &proxy.address()));
+    let running = ["node-0", "node-1"].map(|data| ledger.node_through(data, &proxy.address(), &[]));
     let nodes = running.each_ref();
     let flow = ledger.flow();
     await_shares(&nodes, TASKS);
@@ -132,7 +132,7 @@ fn a_commit_that_is_lost_on_its_way_there_or_back_counts_once() {
         proxy.lose(lost, 1);
         // Before it can be said again.
         running.into_iter().for_each(|node| _ = node.kill());
-        running = ["node-0", "node-1"].map(|data| ledger.node_through(data, &proxy.address()));
+        running = ["node-0", "node-1"].map(|data| ledger.node_through(data, &proxy.address(), &[]));
         running.iter().for_each(|node| node.until("commits", |said| said.went_on(&Said::default(), 3)));
     }
     let nodes = running.each_ref();
@@ -190,7 +190,7 @@ fn a_node_that_was_cut_off_commits_nothing_when_it_is_back() {
     let (proxy, broker) = Proxy::before_a_broker();
     let ledger = Ledger::new("parted", &broker.address());
     ledger.feed(500);
-    let running = [ledger.node_through("node-0", &proxy.address()), ledger.node("node-1")];
+    let running = [ledger.node_through("node-0", &proxy.address(), &[]), ledger.node("node-1")];
     let nodes = running.each_ref();
     let flow = ledger.flow();
     await_shares(&nodes, TASKS);
@@ -218,7 +218,7 @@ fn tasks_are_left_to_others_though_their_epoch_cannot_be_committed() {
     let (proxy, broker) = Proxy::before_a_broker();
     let ledger = Ledger::new("owed", &broker.address());
     ledger.feed(500);
-    let first = ledger.node_through("node-0", &proxy.address());
+    let first = ledger.node_through("node-0", &proxy.address(), &[]);
     let flow = ledger.flow();
     await_shares(&[&first], TASKS);
     proxy.lose_all(Some(Lost::Request));

@@ -14,9 +14,19 @@ const MINUTES: f64 = 0.5;
 /// How long a pipeline is disturbed before all that it left is checked, and another one begins.
 const ROUND: Duration = Duration::from_secs(150);
 const NODES: usize = 3;
+const BROKERS: usize = 3;
 /// What happened, by its name.
-const ACTS: [&str; 8] =
-    ["killed", "ended at a step", "replaced", "stopped", "asleep", "store lost", "store of before", "broker killed"];
+const ACTS: [&str; 9] = [
+    "killed",
+    "ended at a step",
+    "replaced",
+    "stopped",
+    "asleep",
+    "cut off",
+    "store lost",
+    "store of before",
+    "broker killed",
+];
 
 fn setting(name: &str) -> Option<f64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
@@ -57,8 +67,14 @@ impl Round<'_> {
     }
 
     fn start(&mut self, victim: usize, options: &[&str]) {
-        let node = self.ledger.node_with(&self.names[victim], options);
+        let node = self.ledger.node_through(&self.names[victim], &self.cluster.way(victim), options);
         self.nodes.insert(victim, node);
+    }
+
+    /// Lets time pass, sometimes more than a node's session lasts.
+    fn pass_without(&mut self, victim: usize) {
+        let moment = self.random.millis(25_000);
+        self.nodes[(victim + 1) % NODES].waits(moment, |_| false);
     }
 
     /// A node that could not begin, because a broker was away, is started again.
@@ -101,10 +117,18 @@ impl Round<'_> {
             }
             "asleep" => {
                 self.nodes[victim].signal("STOP");
-                // Sometimes beyond its session.
-                let moment = self.random.millis(25_000);
-                self.nodes[(victim + 1) % NODES].waits(moment, |_| false);
+                self.pass_without(victim);
                 self.nodes[victim].signal("CONT");
+            }
+            "cut off" => {
+                // From one broker, or from all.
+                let brokers = match self.random.below(BROKERS + 1) {
+                    BROKERS => 0..BROKERS,
+                    broker => broker..broker + 1,
+                };
+                brokers.clone().for_each(|broker| self.cluster.proxy(victim, broker).block());
+                self.pass_without(victim);
+                brokers.for_each(|broker| self.cluster.proxy(victim, broker).join());
             }
             "store lost" => {
                 self.kill(victim);
@@ -122,7 +146,7 @@ impl Round<'_> {
                 self.start(victim, &[]);
             }
             _ => {
-                let broker = self.random.below(3);
+                let broker = self.random.below(BROKERS);
                 self.cluster.kill(broker);
                 self.goes_on();
                 self.cluster.restart(broker);
@@ -183,14 +207,14 @@ fn nothing_that_may_happen_loses_or_repeats_anything() {
     let seed = setting("WASMILL_CHAOS_SEED").map_or(0xC4A05, |seed| seed as u64);
     let lasts = Duration::from_secs_f64(60.0 * setting("WASMILL_CHAOS_MINUTES").unwrap_or(MINUTES));
     let (mut random, begun) = (Random(seed), Instant::now());
-    let mut cluster = Cluster::start();
+    let mut cluster = Cluster::with_ways(NODES);
     let (mut acts, mut open, mut number) = ([0; ACTS.len()], 0, 0);
     while begun.elapsed() < lasts {
         let ledger = Ledger::new(&format!("chaos-{number}"), &cluster.addresses());
         let names: Vec<_> = (0..NODES).map(|node| format!("node-{node}")).collect();
-        let nodes = names.iter().map(|name| ledger.node(name)).collect();
-        let (cluster, random) = (&mut cluster, &mut random);
+        let (cluster, random, nodes) = (&mut cluster, &mut random, Vec::new());
         let mut round = Round { cluster, ledger, nodes, names, random, acts: [0; ACTS.len()], open: 0 };
+        (0..NODES).for_each(|node| round.start(node, &[]));
         let flow = round.ledger.flow();
         let ends = Instant::now() + ROUND.min(lasts.saturating_sub(begun.elapsed()));
         while Instant::now() < ends {

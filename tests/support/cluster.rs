@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 use super::kafka::{Broker, ask, free_port};
+use super::proxy::Proxy;
 
 const BROKERS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,17 +24,26 @@ pub(crate) enum Coordinates {
 /// Three brokers that are controllers as well; all topics are replicated to each, and two must have a record.
 pub(crate) struct Cluster {
     brokers: Vec<Broker>,
+    /// To each broker, those of each way.
+    proxies: Vec<Vec<Proxy>>,
 }
 
 impl Cluster {
     /// Starts the brokers, and waits until all answer.
     pub(crate) fn start() -> Self {
+        Self::with_ways(0)
+    }
+
+    /// The same with so many ways to reach them, each of which can be blocked.
+    pub(crate) fn with_ways(count: usize) -> Self {
         let ports: Vec<_> = (0..BROKERS).map(|_| [free_port(), free_port()]).collect();
         let voters = ports.iter().enumerate().map(|(id, [_, controller])| format!("{id}@127.0.0.1:{controller}"));
         let voters = voters.collect::<Vec<_>>().join(",");
+        let proxies: Vec<Vec<_>> = (0..BROKERS).map(|_| (0..count).map(|_| Proxy::start()).collect()).collect();
         let format = |(id, &ports): (usize, &[u16; 2])| {
+            let listeners = Proxy::settings(&proxies[id]);
             let id = id.to_string();
-            let settings = [
+            let mut settings = vec![
                 ("node.id", id.as_str()),
                 ("controller.quorum.voters", &voters),
                 ("default.replication.factor", "3"),
@@ -44,12 +54,23 @@ impl Cluster {
                 ("share.coordinator.state.topic.replication.factor", "3"),
                 ("share.coordinator.state.topic.min.isr", "2"),
             ];
+            settings.extend(listeners.iter().map(|(name, value)| (*name, value.as_str())));
             Broker::format(TempDir::new().expect("a directory for a broker"), ports, &settings, &[])
         };
         let mut brokers: Vec<_> = ports.iter().enumerate().map(format).collect();
         brokers.iter_mut().for_each(Broker::launch);
         brokers.iter().for_each(Broker::await_answer);
-        Self { brokers }
+        Self { brokers, proxies }
+    }
+
+    /// Where its brokers are reached by one of the ways.
+    pub(crate) fn way(&self, way: usize) -> String {
+        self.proxies.iter().map(|ways| ways[way].address()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The proxy of a way to a broker.
+    pub(crate) fn proxy(&self, way: usize, broker: usize) -> &Proxy {
+        &self.proxies[broker][way]
     }
 
     /// Where its brokers listen.

@@ -1,7 +1,7 @@
 //! A pipeline on Kafka whose every output can be told from its input, and a check of all that it leaves there.
 //!
-//! Entries with an account as key are copied, numbered and summed up by account, and summed up by shop, which another stage
-//! does behind a repartition topic.
+//! Entries with an account as key are copied, numbered and summed up by account, a plugin sets an alarm for each, and they
+//! are summed up by shop, which another stage does behind a repartition topic.
 
 mod audit;
 mod feeder;
@@ -20,6 +20,7 @@ use self::feeder::{Book, feed};
 use super::command::Place;
 use super::fleet::Node;
 use super::kafka::{ask, read};
+use crate::guests;
 
 /// Partitions of all topics, so that two stages make twice as many tasks.
 const PARTITIONS: u32 = 8;
@@ -42,8 +43,9 @@ impl Ledger {
         let place = Place::new();
         let mut pipeline = format!(
             "format-version: 1\nname: {name}\ncommit: {{interval: 50ms}}\n\
-             sources:\n  entries: {{topic: {name}-entries}}\n\
+             sources:\n  entries: {{topic: {name}-entries, time: {{out-of-order: {OUT_OF_ORDER}ms}}}}\n\
              operators:\n  numbers: {{use: count, from: entries}}\n  balances: {{use: sum, field: amount, from: entries}}\n\
+             \x20 alarms: {{plugin: ./process.wasm, settings: {{does: reminds}}, from: entries}}\n\
              \x20 shops: {{use: sum, field: amount, key: /shop, from: entries}}\nsinks:\n"
         );
         for (sink, from) in SINKS {
@@ -52,6 +54,7 @@ impl Ledger {
                 .expect("a line");
         }
         place.write("pipeline.yaml", pipeline);
+        place.write("process.wasm", guests::built("process"));
         let client = Client::new(brokers, Properties::default());
         let entries = NewTopic::new(format!("{name}-entries"), PARTITIONS, Kind::Plain);
         admin::create(&client, &[entries]).expect("the topic of entries");
@@ -108,7 +111,7 @@ impl Ledger {
     fn by_task<'a>(&self, counts: impl Iterator<Item = (&'a Value, u64)>) -> BTreeMap<String, u64> {
         let mut tasks = BTreeMap::new();
         for (place, count) in counts {
-            let stage = usize::from(place["topic"] == self.own(CHANGELOGS[2]).as_str());
+            let stage = usize::from(place["topic"] == self.own(SHOPS).as_str());
             *tasks.entry(format!("{stage}/{}", place["partition"])).or_default() += count;
         }
         tasks
@@ -135,18 +138,18 @@ impl Ledger {
 
     /// Starts a node of two workers with a data directory.
     pub(crate) fn node(&self, data: &str) -> Node {
-        self.node_through(data, &self.brokers)
+        self.node_with(data, &[])
     }
 
     /// The same with more options.
     pub(crate) fn node_with(&self, data: &str, options: &[&str]) -> Node {
-        let more = options.iter().map(|&option| option.to_owned());
-        Node::start(self.place.command(self.arguments(data, &self.brokers).into_iter().chain(more)))
+        self.node_through(data, &self.brokers, options)
     }
 
     /// The same, which reaches the brokers elsewhere.
-    pub(crate) fn node_through(&self, data: &str, brokers: &str) -> Node {
-        Node::start(self.place.command(self.arguments(data, brokers)))
+    pub(crate) fn node_through(&self, data: &str, brokers: &str, options: &[&str]) -> Node {
+        let more = options.iter().map(|&option| option.to_owned());
+        Node::start(self.place.command(self.arguments(data, brokers).into_iter().chain(more)))
     }
 
     /// Does what is left to do, with a data directory.
@@ -169,9 +172,27 @@ impl Ledger {
     }
 }
 
-/// The sinks, and what they write down.
-const SINKS: [(&str, &str); 4] =
-    [("copies", "entries"), ("numbered", "numbers"), ("balanced", "balances"), ("turnovers", "shops")];
+/// How much older than others entries may be without being late, in milliseconds; some are older.
+const OUT_OF_ORDER: i64 = 50;
 
-/// The changelogs, in the order of the sinks but the first.
-const CHANGELOGS: [&str; 3] = ["numbers-changelog", "balances-changelog", "shops-changelog"];
+/// The sinks, and what they write down.
+const SINKS: [(&str, &str); 5] = [
+    ("copies", "entries"),
+    ("numbered", "numbers"),
+    ("balanced", "balances"),
+    ("turnovers", "shops"),
+    ("alarms", "alarms.out"),
+];
+
+/// The operators, each with its stage.
+const OPERATORS: [(&str, &str); 4] =
+    [("entries", "numbers"), ("entries", "balances"), ("entries", "alarms"), ("shops", "shops")];
+
+/// The changelog of the second stage.
+const SHOPS: &str = "shops-changelog";
+
+/// The changelog with the timers.
+const ALARMS: &str = "alarms-changelog";
+
+/// The changelogs: those of numbers in the order of the sinks but the first.
+const CHANGELOGS: [&str; 4] = ["numbers-changelog", "balances-changelog", SHOPS, ALARMS];

@@ -67,26 +67,43 @@ struct State {
 }
 
 impl Proxy {
-    /// Starts a broker with a listener of its own for a proxy, and the proxy.
-    pub(crate) fn before_a_broker() -> (Self, Broker) {
-        let (inner, listener) = (free_port(), TcpListener::bind("127.0.0.1:0").expect("a port for the proxy"));
+    /// Starts a proxy. A broker that is started with its settings listens for it.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the proxy");
         let port = listener.local_addr().expect("its address").port();
-        let listeners = |proxied: u16| format!("PLAINTEXT://127.0.0.1:{{port}},PROXIED://127.0.0.1:{proxied}");
-        let all = format!("{},CONTROLLER://127.0.0.1:{{controller}}", listeners(inner));
-        let advertised = listeners(port);
-        let settings = [
-            ("listeners", all.as_str()),
-            ("advertised.listeners", &advertised),
-            ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT"),
-            ("inter.broker.listener.name", "PLAINTEXT"),
-        ];
-        let broker = Broker::start_in(TempDir::new().expect("a directory for the broker"), &settings, &[]);
-        let shared = Arc::new(Shared { to: inner, state: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared { to: free_port(), state: Mutex::default(), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             listener.incoming().map_while(Result::ok).for_each(|client| accepting.accept(&client));
         });
-        (Self { port, shared }, broker)
+        Self { port, shared }
+    }
+
+    /// Starts a proxy and the broker behind it.
+    pub(crate) fn before_a_broker() -> (Self, Broker) {
+        let proxy = Self::start();
+        let settings = Self::settings([&proxy]);
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let broker = Broker::start_in(TempDir::new().expect("a directory for the broker"), &settings, &[]);
+        (proxy, broker)
+    }
+
+    /// The settings of a broker that has a listener for each of some proxies, where it advertises that proxy.
+    pub(crate) fn settings<'p>(proxies: impl IntoIterator<Item = &'p Self>) -> [(&'static str, String); 4] {
+        let mut listeners = "PLAINTEXT://127.0.0.1:{port}".to_owned();
+        let (mut advertised, mut protocols) =
+            (listeners.clone(), "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned());
+        for (number, proxy) in proxies.into_iter().enumerate() {
+            listeners += &format!(",PROXIED_{number}://127.0.0.1:{}", proxy.shared.to);
+            advertised += &format!(",PROXIED_{number}://{}", proxy.address());
+            protocols += &format!(",PROXIED_{number}:PLAINTEXT");
+        }
+        [
+            ("listeners", listeners + ",CONTROLLER://127.0.0.1:{controller}"),
+            ("advertised.listeners", advertised),
+            ("listener.security.protocol.map", protocols),
+            ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+        ]
     }
 
     /// Where it listens.
@@ -125,6 +142,11 @@ impl Proxy {
             assert!(!left.is_zero(), "no commit came through the proxy that could be held");
             state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Lets nothing through any more.
+    pub(crate) fn block(&self) {
+        self.shared.state().parted = Parted::Yes;
     }
 
     /// Lets everything through again, what waited first.

@@ -10,10 +10,12 @@
 //! | C5 | the epoch of a task's row is that of its changelog; the row names no owner |
 //! | C6 | all topics are stable to their end |
 //! | C7 | each entry is in each output, once |
+//! | C8 | each alarm goes off once, in order of time, just when the watermark has come to it, or is still set |
 //! | C9 | the rows on the disk of the last node are those of the changelogs |
 //! | C10 | nothing is behind the offsets that the group committed |
 //! | C11 | what operators were given is what became of it |
 
+mod alarms;
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,13 +29,15 @@ use wasmill_core::row::{self, META};
 use wasmill_core::task::memory::Memory;
 use wasmill_core::task::row::TaskRow;
 
-use super::{CHANGELOGS, Ledger, PARTITIONS, SINKS};
+use super::{CHANGELOGS, Ledger, OPERATORS, PARTITIONS, SHOPS, SINKS};
 use crate::support::kafka::{ask, read, settle};
 
 /// What a ledger left.
 pub(crate) struct Audit {
     /// Entries, and so records in each sink.
     entries: u64,
+    /// Alarms that went off.
+    alarms: u64,
     /// Records in the changelogs, those of memory included.
     changes: usize,
     /// Rows on the disk of the last node.
@@ -44,8 +48,11 @@ pub(crate) struct Audit {
 
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, changes, rows, epoch } = self;
-        write!(f, "{entries} entries, {changes} records in changelogs, {rows} rows, epochs up to {epoch}")
+        let Self { entries, alarms, changes, rows, epoch } = self;
+        write!(
+            f,
+            "{entries} entries, {alarms} alarms, {changes} records in changelogs, {rows} rows, epochs up to {epoch}"
+        )
     }
 }
 
@@ -79,20 +86,24 @@ impl Audit {
             records.entry(place).or_default().push(record);
         }
         let entries = entries(&of(&records, &ledger.topic("entries")), expected);
-        let [copies, numbered, balanced, turnovers] = outputs.each_ref().map(|topic| of(&records, topic));
+        let [copies, numbered, balanced, turnovers, _] = outputs.each_ref().map(|topic| of(&records, topic));
         check_accounts(&entries, &copies, &numbered, &balanced);
         check_shops(&entries, &turnovers);
         for (changelog, output) in changelogs.iter().zip([&numbered, &balanced, &turnovers]) {
             assert_eq!(kept(&of(&records, changelog)), last(output), "C4: {changelog}");
         }
-        let epoch = check_rows(ledger, &records, expected);
-        for (operator, count) in ["numbers", "balances", "shops"].map(|operator| (operator, expected)) {
+        let alarms = alarms::check(ledger, &records);
+        // Its timers are given to an operator as its records are.
+        let given = |operator| if operator == "alarms" { expected + alarms } else { expected };
+        let given = OPERATORS.map(|(stage, operator)| (stage, operator, given(operator)));
+        let epoch = check_rows(ledger, &records, &given);
+        for (_, operator, count) in given {
             let line = format!("{}.{operator}: {count} in so far, {count} out\n", ledger.name);
             assert!(told.contains(&line), "C11: {line:?} is not in:\n{told}");
         }
         let rows = stores::check(ledger, data, &records);
         let changes = changelogs.iter().map(|topic| of(&records, topic).len()).sum();
-        Self { entries: expected, changes, rows, epoch }
+        Self { entries: expected, alarms, changes, rows, epoch }
     }
 }
 
@@ -211,7 +222,7 @@ fn kept(changes: &[&Value]) -> BTreeMap<Vec<u8>, String> {
 /// Checks the rows of all tasks against the changelogs, and the offsets of inputs against what is in them. Answers the
 /// greatest epoch.
 #[track_caller]
-fn check_rows(ledger: &Ledger, records: &Records, expected: u64) -> u64 {
+fn check_rows(ledger: &Ledger, records: &Records, expected: &[(&str, &str, u64)]) -> u64 {
     let mut greatest = 0;
     let mut given: BTreeMap<(&str, String), u64> = BTreeMap::new();
     let offsets = ask("group", &ledger.brokers, &[&ledger.group()]);
@@ -219,11 +230,9 @@ fn check_rows(ledger: &Ledger, records: &Records, expected: u64) -> u64 {
         .iter()
         .map(|offset| ((text(&offset["topic"]), offset["partition"].as_u64().expect("a partition")), offset))
         .collect();
-    let stages = [
-        ("entries", ledger.topic("entries"), &CHANGELOGS[..2]),
-        ("shops", ledger.own("shops-repartition"), &CHANGELOGS[2..]),
-    ];
-    for (stage, input, changelogs) in stages {
+    let stages = [("entries", ledger.topic("entries"), false), ("shops", ledger.own("shops-repartition"), true)];
+    for (stage, input, is_of_shops) in stages {
+        let changelogs = CHANGELOGS.iter().filter(|&&changelog| (changelog == SHOPS) == is_of_shops);
         let tasks = ledger.own(&format!("{stage}-tasks"));
         for partition in 0..u64::from(PARTITIONS) {
             let committed = offsets.get(&(tasks.as_str(), partition));
@@ -233,7 +242,7 @@ fn check_rows(ledger: &Ledger, records: &Records, expected: u64) -> u64 {
             let row = TaskRow::decode(Epoch(epoch), &encoded).expect("a row");
             assert_eq!(row.owner, "", "C5: the owner of {tasks}/{partition}");
             let memories: Vec<_> =
-                changelogs.iter().filter_map(|changelog| memory(records, &ledger.own(changelog), partition)).collect();
+                changelogs.clone().filter_map(|changelog| memory(records, &ledger.own(changelog), partition)).collect();
             let newest = memories.iter().map(|(epoch, _)| epoch.0).max().unwrap_or_default();
             assert_eq!(newest, epoch, "C5: the changelogs of {tasks}/{partition}");
             greatest = greatest.max(epoch);
@@ -252,7 +261,7 @@ fn check_rows(ledger: &Ledger, records: &Records, expected: u64) -> u64 {
             assert!(row.next.iter().map(|next| next.0 as u64).eq(next), "C5: {tasks}/{partition}: {row:?}, {next:?}");
         }
     }
-    for (stage, operator) in [("entries", "numbers"), ("entries", "balances"), ("shops", "shops")] {
+    for &(stage, operator, expected) in expected {
         let given = given.get(&(stage, operator.to_owned()));
         assert_eq!(given, Some(&expected), "C11: {operator} was given another number of records");
     }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -17,12 +17,24 @@ const SHOPS: u64 = 24;
 const PACE: (Duration, usize) = (Duration::from_millis(20), 10);
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How much later an entry is than the one before, and how much earlier than that some are, in milliseconds.
+const STEP: i64 = 4;
+const JITTER: i64 = 13;
+
 /// What was appended so far.
-#[derive(Default)]
 pub(super) struct Book {
     entries: u64,
     sequences: Vec<u64>,
     draw: u64,
+    /// The time of the first entry.
+    begun: i64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time behind 1970");
+        Self { entries: 0, sequences: vec![0; ACCOUNTS], draw: 0, begun: now.as_millis() as i64 }
+    }
 }
 
 impl Book {
@@ -31,15 +43,16 @@ impl Book {
         self.entries
     }
 
-    /// The key and the value of the next entry. Its amount, one more than its number, is that of no other.
-    fn next(&mut self) -> (String, String) {
+    /// The key, the value and the time of the next entry. Its amount, one more than its number, is that of no other, and
+    /// neither is its time.
+    fn next(&mut self) -> (String, String, i64) {
         self.draw = self.draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (account, shop) = ((self.draw >> 33) as usize % ACCOUNTS, (self.draw >> 17) % SHOPS);
-        self.sequences.resize(ACCOUNTS, 0);
         let (id, sequence) = (self.entries, &mut self.sequences[account]);
         (self.entries, *sequence) = (id + 1, *sequence + 1);
         let entry = json!({ "id": id, "sequence": sequence, "amount": id + 1, "shop": format!("shop-{shop}") });
-        (format!("account-{account}"), entry.to_string())
+        let time = self.begun + id as i64 * STEP - (id % 7) as i64 * JITTER;
+        (format!("account-{account}"), entry.to_string(), time)
     }
 }
 
@@ -60,8 +73,8 @@ impl<'a> Feeder<'a> {
 
     fn append(&self, entries: usize) {
         for _ in 0..entries {
-            let (key, value) = self.book.lock().expect("the book").next();
-            let mut record = BaseRecord::to(self.topic).key(&key).payload(&value);
+            let (key, value, time) = self.book.lock().expect("the book").next();
+            let mut record = BaseRecord::to(self.topic).key(&key).payload(&value).timestamp(time);
             while let Err((error, refused)) = self.producer.send(record) {
                 assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
                 self.producer.poll(Duration::from_millis(20));

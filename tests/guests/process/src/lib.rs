@@ -143,6 +143,7 @@ impl processor::Guest for Guest {
             "counts" => returns::counts(&call),
             "arms-duds" => timed::arms(&call),
             "arms-and-disarms" => timed::arms_and_disarms(&call),
+            "reminds" => timed::reminds(&call),
             "meters" | "declares-much" => reaches::meters(&call),
             "spins" => takes::spins(),
             "cries-and-spins" => takes::cries_and_spins(),
@@ -186,7 +187,7 @@ impl processor::Guest for Guest {
     fn on_timers(_: CallInfo, _: Domain, timers: Batch, slots: Slots) -> Result<KeyedOutcome, Error> {
         let call = Call { records: timers, slots };
         match DOES.get().map(String::as_str) {
-            Some("arms-duds") => timed::fires(&call),
+            Some("arms-duds" | "reminds") => timed::fires(&call),
             _ => returns::forgets(&call),
         }
     }

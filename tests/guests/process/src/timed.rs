@@ -25,14 +25,31 @@ pub fn arms_and_disarms(call: &Call) -> Result<KeyedOutcome, Error> {
     nothing()
 }
 
+/// How much later than its record a reminder is due, in milliseconds.
+const LATER: i64 = 500;
+
+/// Emits each record, and sets a timer of its key that has its value as name.
+pub fn reminds(call: &Call) -> Result<KeyedOutcome, Error> {
+    for (record, time) in call.records.timestamps.iter().enumerate() {
+        timers::set(Domain::EventTime, call.key(record), call.value(record), time + LATER);
+    }
+    output::emit(0, &kept(call), &[]);
+    nothing()
+}
+
 /// Emits the key and name of each timer; a dud traps.
 pub fn fires(timers: &Call) -> Result<KeyedOutcome, Error> {
     if timers.find("dud").is_some() {
         takes::traps()
     }
-    let kept = |span: &[i32]| [span[0] | i32::MIN, span[1]];
-    let spans = timers.records.spans.chunks_exact(6);
-    let spans = spans.flat_map(|spans| [kept(&spans[..2]), kept(&spans[2..4]), [0, -1]].concat()).collect();
-    output::emit(0, &Batch { timestamps: timers.records.timestamps.clone(), spans, data: vec![] }, &[]);
+    output::emit(0, &kept(timers), &[]);
     nothing()
+}
+
+/// Keys and values as they are.
+fn kept(call: &Call) -> Batch {
+    let kept = |span: &[i32]| [span[0] | i32::MIN, span[1]];
+    let spans = call.records.spans.chunks_exact(6);
+    let spans = spans.flat_map(|spans| [kept(&spans[..2]), kept(&spans[2..4]), [0, -1]].concat());
+    Batch { timestamps: call.records.timestamps.clone(), spans: spans.collect(), data: vec![] }
 }
