@@ -16,10 +16,11 @@ const ROUND: Duration = Duration::from_secs(150);
 const NODES: usize = 3;
 const BROKERS: usize = 3;
 /// What happened, by its name.
-const ACTS: [&str; 9] = [
+const ACTS: [&str; 10] = [
     "killed",
     "ended at a step",
     "replaced",
+    "given another plugin",
     "stopped",
     "asleep",
     "cut off",
@@ -109,6 +110,11 @@ impl Round<'_> {
             "replaced" => {
                 self.kill(victim);
                 self.names[victim].push('+');
+                self.start(victim, &[]);
+            }
+            "given another plugin" => {
+                self.ledger.change_plugin();
+                stop(self.nodes.remove(victim));
                 self.start(victim, &[]);
             }
             "stopped" => {

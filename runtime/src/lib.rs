@@ -4,6 +4,7 @@ pub mod broker;
 pub mod build;
 pub mod builtin;
 pub mod cli;
+pub mod clock;
 pub mod connect;
 pub mod control;
 pub mod data_dir;

@@ -9,8 +9,8 @@ use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
 use wasmill::cli::signals::Signals;
 use wasmill::cli::{check, consume, new, offsets, produce, run, test, topics, verify};
+use wasmill::clock::now;
 use wasmill::node::assembly::Unsupported;
-use wasmill::node::worker::now;
 use wasmill::pipeline;
 use wasmill::plugin::PluginError;
 

@@ -8,6 +8,7 @@ mod feeder;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -21,6 +22,8 @@ use super::command::Place;
 use super::fleet::Node;
 use super::kafka::{ask, read};
 use crate::guests;
+
+const PLUGIN: &str = "process.wasm";
 
 /// Partitions of all topics, so that two stages make twice as many tasks.
 const PARTITIONS: u32 = 8;
@@ -45,7 +48,7 @@ impl Ledger {
             "format-version: 1\nname: {name}\ncommit: {{interval: 50ms}}\n\
              sources:\n  entries: {{topic: {name}-entries, time: {{out-of-order: {OUT_OF_ORDER}ms}}}}\n\
              operators:\n  numbers: {{use: count, from: entries}}\n  balances: {{use: sum, field: amount, from: entries}}\n\
-             \x20 alarms: {{plugin: ./process.wasm, settings: {{does: reminds}}, from: entries}}\n\
+             \x20 alarms: {{plugin: ./{PLUGIN}, settings: {{does: reminds}}, from: entries}}\n\
              \x20 shops: {{use: sum, field: amount, key: /shop, from: entries}}\nsinks:\n"
         );
         for (sink, from) in SINKS {
@@ -54,11 +57,21 @@ impl Ledger {
                 .expect("a line");
         }
         place.write("pipeline.yaml", pipeline);
-        place.write("process.wasm", guests::built("process"));
+        place.write(PLUGIN, guests::built("process"));
         let client = Client::new(brokers, Properties::default());
         let entries = NewTopic::new(format!("{name}-entries"), PARTITIONS, Kind::Plain);
         admin::create(&client, &[entries]).expect("the topic of entries");
         Self { place, name: name.to_owned(), brokers: brokers.to_owned(), store: "sled", book: Arc::default() }
+    }
+
+    /// Puts another build of its plugin in the place of the one that is there, for nodes that are started from now on.
+    pub(crate) fn change_plugin(&self) {
+        // An empty section without a name, which means nothing.
+        const SECTION: [u8; 3] = [0, 1, 0];
+        let plugin = fs::read(self.place.path(PLUGIN)).expect("the plugin");
+        let next = self.place.path("next.wasm");
+        fs::write(&next, [plugin.as_slice(), &SECTION].concat()).expect("another plugin");
+        fs::rename(next, self.place.path(PLUGIN)).expect("it takes the place of the plugin");
     }
 
     /// The same with another store.

@@ -90,18 +90,19 @@ impl Proxy {
 
     /// The settings of a broker that has a listener for each of some proxies, where it advertises that proxy.
     pub(crate) fn settings<'p>(proxies: impl IntoIterator<Item = &'p Self>) -> [(&'static str, String); 4] {
-        let mut listeners = "PLAINTEXT://127.0.0.1:{port}".to_owned();
-        let (mut advertised, mut protocols) =
-            (listeners.clone(), "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned());
-        for (number, proxy) in proxies.into_iter().enumerate() {
-            listeners += &format!(",PROXIED_{number}://127.0.0.1:{}", proxy.shared.to);
-            advertised += &format!(",PROXIED_{number}://{}", proxy.address());
-            protocols += &format!(",PROXIED_{number}:PLAINTEXT");
-        }
+        let proxies: Vec<_> = proxies.into_iter().enumerate().collect();
+        let all = |own: &[&str], of: &dyn Fn(usize, &Self) -> String| {
+            let own = own.iter().map(|&own| own.to_owned());
+            own.chain(proxies.iter().map(|&(number, proxy)| of(number, proxy))).collect::<Vec<_>>().join(",")
+        };
+        let listeners = |number, proxy: &Self| format!("PROXIED_{number}://127.0.0.1:{}", proxy.shared.to);
+        let advertised = |number, proxy: &Self| format!("PROXIED_{number}://{}", proxy.address());
+        let protocols = |number, _: &Self| format!("PROXIED_{number}:PLAINTEXT");
+        let (plain, controller) = ("PLAINTEXT://127.0.0.1:{port}", "CONTROLLER://127.0.0.1:{controller}");
         [
-            ("listeners", listeners + ",CONTROLLER://127.0.0.1:{controller}"),
-            ("advertised.listeners", advertised),
-            ("listener.security.protocol.map", protocols),
+            ("listeners", all(&[plain, controller], &listeners)),
+            ("advertised.listeners", all(&[plain], &advertised)),
+            ("listener.security.protocol.map", all(&["CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT"], &protocols)),
             ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
         ]
     }

@@ -11,8 +11,8 @@ use wasmill_core::record::{Offset, TaskId};
 
 use super::check::{self, Unusable};
 use super::reader::{Reader, Step};
+use crate::clock::now;
 use crate::embedded::Stops;
-use crate::node::worker::now;
 use crate::topology::{FileInput, Start, Topology};
 
 /// How often it is looked whether a file has grown.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use tracing::{error, warn};
 use wasmill_core::record::{Offset, Partition};
 
-use super::progress::{Progress, born};
+use super::progress::Progress;
 use crate::broker::{Broker, BrokerError, Chunk, Cursor};
 use crate::store::panic_message;
 
@@ -177,15 +177,9 @@ impl Target {
         }
         let file = open(job)?;
         let metadata = file.metadata()?;
-        let begun = |next: i64| Progress {
-            path: std::path::absolute(&job.path).unwrap_or_else(|_| job.path.clone()),
-            log: job.log.clone(),
-            next,
-            length: metadata.len(),
-            base: metadata.len(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            born: born(&metadata),
+        let begun = |next: i64| {
+            let path = std::path::absolute(&job.path).unwrap_or_else(|_| job.path.clone());
+            Progress::begin(path, job.log.clone(), next, &metadata)
         };
         let progress = match recorded {
             None => begun(0),
@@ -242,9 +236,8 @@ impl Target {
             warn!(sink = self.job.sink, "{} was moved or removed: a new file is begun", self.job.path.display());
             self.file = open(&self.job)?;
             let metadata = self.file.metadata()?;
-            let (device, inode, born) = (metadata.dev(), metadata.ino(), born(&metadata));
-            let (length, base) = (metadata.len(), metadata.len());
-            self.progress = Progress { length, base, device, inode, born, ..self.progress.clone() };
+            let Progress { path, log, next, .. } = self.progress.clone();
+            self.progress = Progress::begin(path, log, next, &metadata);
             return self.progress.write(&self.at).map_err(|error| self.refused("record the start of", &error));
         }
         let length = self.file.metadata()?.len();

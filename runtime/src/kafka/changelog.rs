@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,6 +15,7 @@ use super::ends::Ends;
 use super::fault::is_hopeless;
 use super::native::consumer::{Consumer, Message};
 use super::pipeline::Pipeline;
+use crate::clock::now;
 
 /// Reads the changelogs of a worker's tasks, with a client that is made when it is first needed.
 pub struct Changelogs {
@@ -67,9 +68,10 @@ impl port::Changelog for Changelogs {
         let topic = self.pipeline.changelog(changelog);
         // The clocks of those that wrote them may differ from this one.
         let kept = self.pipeline.deletions(topic) / 10 * 9;
-        let since = SystemTime::now().checked_sub(kept).and_then(|since| since.duration_since(UNIX_EPOCH).ok());
-        let Some(since) = since.and_then(|since| i64::try_from(since.as_millis()).ok()) else { return Ok(Offset(0)) };
-        let time = Timestamp(since);
+        let time = Timestamp(now().0.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)));
+        if time < Timestamp(0) {
+            return Ok(Offset(0));
+        }
         let client = &self.pipeline.client;
         match self.ends.first_at(client, topic, partition, time)? {
             Some(first) => Ok(first),

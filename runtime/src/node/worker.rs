@@ -7,13 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tracing::{debug, error};
 use wasmill_core::commit::{Bounds, Repair, RowCache, Slice, Terms};
 use wasmill_core::port::Fault;
-use wasmill_core::record::{Now, Offset, TaskId, Timestamp};
+use wasmill_core::record::{Offset, TaskId, Timestamp};
 use wasmill_core::recovery::Left;
 use wasmill_core::state::Size;
 use wasmill_core::task::memory::Counts;
@@ -24,6 +24,7 @@ use super::assembly::Assembly;
 use super::backend::Site;
 use super::running::offsets::Reset;
 use super::{metered, stepped};
+use crate::clock::Clocks;
 use crate::metrics::meter::Meter;
 use crate::store::panic_message;
 use publisher::Publisher;
@@ -181,24 +182,6 @@ pub fn spawn(job: Arc<Job>, worker: usize, place: usize, board: Arc<Board>, mete
     Ok(Handle { commands, thread })
 }
 
-/// The host's clocks, as one worker reads them.
-struct Clocks {
-    since: Instant,
-}
-
-impl Clocks {
-    fn read(&self) -> Now {
-        let steady = i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Now { time: now(), steady: Timestamp(steady) }
-    }
-}
-
-/// The time of day.
-pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 fn run(
     job: &Job,
     worker: usize,
@@ -254,7 +237,7 @@ fn work(
     inbox: &Receiver<Command>,
     publish: &mut dyn FnMut(&mut worker::Worker),
 ) -> Result<(), Fault> {
-    let clocks = Clocks { since: Instant::now() };
+    let clocks = Clocks::start();
     loop {
         let told = match idle && !running.restore_only(clocks.read(), WAIT)? {
             true => inbox.recv().map_err(|_| TryRecvError::Disconnected),

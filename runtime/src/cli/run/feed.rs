@@ -8,10 +8,10 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use wasmill_core::batch::Batch;
 
+use crate::clock::now;
 use crate::lines::{Format, Lines};
 use crate::node::backend::Backend;
 use crate::node::widths;
-use crate::node::worker::now;
 use crate::pipeline::Graph;
 use crate::pipeline::graph::Source;
 
