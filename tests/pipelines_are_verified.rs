@@ -1,5 +1,6 @@
 //! `wasmill verify`: kills at every step of the commit protocol, by the built binary.
 
+use crate::guests;
 use crate::support::command::{Place, repository};
 use crate::support::fleet::STEPS;
 use crate::support::kafka::Broker;
@@ -61,6 +62,28 @@ fn a_step_at_which_a_kill_shows_is_named() {
     assert!(ended.stdout.contains("flush      DIFFERENT, killed the third time"), "{}", ended.stdout);
     assert!(ended.stdout.contains("too many, for example "), "{}", ended.stdout);
     ended.failed(1, &["twice does not get over a kill at flush", "differ from those of a run that was not killed"]);
+}
+
+/// 4 partitions, 2 workers, sled: a plugin that takes its memory for its state stops when it comes back without.
+#[test]
+fn a_step_behind_which_a_pipeline_does_not_go_on_is_named() {
+    let place = Place::new();
+    let pipeline = "format-version: 1\nname: forgetful\n\
+                    sources:\n  lines: {topic: lines, create: {partitions: 4}, sample: lines.txt}\n\
+                    operators:\n  guest: {plugin: ./process.wasm, key: /key, from: lines, settings: {does: trusts}, \
+                    on-error: stop}\nsinks:\n  counts: {topic: counts, create: {partitions: 4}, from: guest.out}\n";
+    place.write("pipeline.yaml", pipeline);
+    place.write("process.wasm", guests::built("process"));
+    let lines: Vec<_> = (0..4_000).map(|line| format!("{{\"key\": \"key-{}\"}}\n", line % 40)).collect();
+    place.write("lines.txt", lines.concat());
+    let ended = place.run(["verify", "pipeline.yaml", "--steps", "publish"]);
+    assert!(ended.stdout.contains("publish    DIFFERENT, killed the "), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("it does not go on: ") && ended.stdout.contains("are remembered"),
+        "{}",
+        ended.stdout
+    );
+    ended.failed(1, &["forgetful does not get over a kill at publish"]);
 }
 
 #[test]

@@ -141,6 +141,7 @@ impl processor::Guest for Guest {
         }
         match DOES.get().map(String::as_str).unwrap_or_default() {
             "counts" => returns::counts(&call),
+            "trusts" => returns::trusts(&call),
             "arms-duds" => timed::arms(&call),
             "arms-and-disarms" => timed::arms_and_disarms(&call),
             "reminds" => timed::reminds(&call),
