@@ -105,9 +105,12 @@ def wasmill(job):
     store = [] if row.state == "none" else ["--store", row.state]
     kafka = ["--brokers", job.brokers, "--kafka-config", kafka]
     run = [BINARY, "run", pipeline, *place, *store, *kafka, "--workers", str(row.threads)]
-    if row.kind != "restore":
+    level = {"throughput": "wasmill::kafka=info", "restore": "wasmill=debug"}.get(row.kind)
+    if not level:
         return run
-    return ["sh", "-c", 'WASMILL_LOG=wasmill=debug exec "$@" 2> "$0"', job.said, *run]
+    # What it says comes behind the time at which it was started.
+    told = f'date -u +%FT%T.%6NZ > "$0"; WASMILL_LOG={level} exec "$@" 2>> "$0"'
+    return ["sh", "-c", told, job.said, *run]
 
 
 COMMANDS = {"native": native, "kstreams": kstreams, "flink": flink, "wasmill": wasmill}

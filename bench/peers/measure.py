@@ -140,6 +140,8 @@ class Bench:
         expected = self.expected(job.row)
         result = self.observe(job, expected["records"])
         self.verify(job, result)
+        if job.said.exists():
+            result["after_tasks_s"] = result["first_s"] - granted(job.said.read_text())
         return result
 
     def verify(self, job, result):
@@ -177,6 +179,13 @@ class Bench:
         if result["received"] != result["sent"]:
             raise Wrong(f"{result['sent']} records were sent, and {result['received']} outputs received")
         return result
+
+
+def granted(said):
+    """After how many seconds the group gave a node of Wasmill its tasks."""
+    started, *lines = said.splitlines()
+    given = next(line for line in lines if " granted " in line)
+    return (datetime.fromisoformat(given.split()[0]) - datetime.fromisoformat(started)).total_seconds()
 
 
 def restored(said):
