@@ -59,7 +59,8 @@ fn a_step_at_which_a_kill_shows_is_named() {
     let place = word_count("twice", "at-least-once");
     let arguments = ["verify", "pipeline.yaml", "--steps", "flush,publish", "--brokers", &Broker::shared().address()];
     let ended = place.run(arguments);
-    assert!(ended.stdout.contains("flush      DIFFERENT, killed the third time"), "{}", ended.stdout);
+    let said = || format!("{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("flush      DIFFERENT, killed the third time"), "{}", said());
     assert!(ended.stdout.contains("too many, for example "), "{}", ended.stdout);
     ended.failed(1, &["twice does not get over a kill at flush", "differ from those of a run that was not killed"]);
 }

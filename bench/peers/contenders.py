@@ -105,7 +105,7 @@ def wasmill(job):
     store = [] if row.state == "none" else ["--store", row.state]
     kafka = ["--brokers", job.brokers, "--kafka-config", kafka]
     run = [BINARY, "run", pipeline, *place, *store, *kafka, "--workers", str(row.threads)]
-    level = {"throughput": "wasmill::kafka=info", "restore": "wasmill=debug"}.get(row.kind)
+    level = {"throughput": "warn,wasmill::kafka=info", "restore": "wasmill=debug"}.get(row.kind)
     if not level:
         return run
     # What it says comes behind the time at which it was started.

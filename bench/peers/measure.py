@@ -124,6 +124,9 @@ class Bench:
         try:
             return {"latency": self.latency, "throughput": self.throughput}.get(row.kind, self.recovery)(job)
         finally:
+            if job.said.exists():
+                with open(self.place / "contenders.log", "a") as log:
+                    log.write(job.said.read_text())
             self.gen("delete", prefix=group)
             shutil.rmtree(job.place)
 
@@ -184,7 +187,9 @@ class Bench:
 def granted(said):
     """After how many seconds the group gave a node of Wasmill its tasks."""
     started, *lines = said.splitlines()
-    given = next(line for line in lines if " granted " in line)
+    given = next((line for line in lines if " granted " in line), None)
+    if not given:
+        raise Wrong("the node does not say when the group gave it tasks")
     return (datetime.fromisoformat(given.split()[0]) - datetime.fromisoformat(started)).total_seconds()
 
 

@@ -30,7 +30,7 @@ def ratio(measure):
 
 
 def alone(measure):
-    return lambda ours, _: ours[measure]
+    return lambda ours, _: ours.get(measure)
 
 
 def restore_rate(ours, _):
@@ -117,7 +117,9 @@ def pairs(target, results):
             by_row.setdefault(result["row"], {})[result["run"]] = result
     ours = by_row.get(target.ours.name, {})
     theirs = ours if target.theirs is None else by_row.get(target.theirs.name, {})
-    return [(ours[number], theirs[number]) for number in sorted(ours.keys() & theirs.keys())]
+    made = [(ours[number], theirs[number]) for number in sorted(ours.keys() & theirs.keys())]
+    # Runs that were made before something was measured do not have it.
+    return [pair for pair in made if target.value(*pair) is not None]
 
 
 def show(wanted, results):

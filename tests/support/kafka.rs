@@ -1,11 +1,12 @@
 //! A real Apache Kafka, one node in `KRaft` mode, from the jars that tests/run fetches.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -256,7 +257,19 @@ fn no_java<T>(error: &std::io::Error) -> T {
     panic!("start java: {error}; run tests/run, which installs what the tests need")
 }
 
+/// A port that nobody listens at, and that is given to nobody else in this process.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    free_listener().1
+}
+
+/// The same with somebody who listens there.
+pub(crate) fn free_listener() -> (TcpListener, u16) {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("its address").port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return (listener, port);
+        }
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Result, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::kafka::{Broker, free_port};
+use super::kafka::{Broker, free_listener, free_port};
 
 /// The key of requests that end a transaction.
 const END_TRANSACTION: i16 = 26;
@@ -69,8 +69,7 @@ struct State {
 impl Proxy {
     /// Starts a proxy. A broker that is started with its settings listens for it.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the proxy");
-        let port = listener.local_addr().expect("its address").port();
+        let (listener, port) = free_listener();
         let shared = Arc::new(Shared { to: free_port(), state: Mutex::default(), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {

@@ -229,6 +229,13 @@ impl Blobs {
         self.data.clear();
     }
 
+    /// Drops all of them, and keeps room for so many bytes, and for a number of them that needs no more.
+    pub fn clear_to(&mut self, bytes: usize) {
+        self.clear();
+        self.spans.shrink_to(bytes / size_of::<i32>());
+        self.data.shrink_to(bytes);
+    }
+
     /// The byte string at an index; `None` where it is absent or past the end.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let (offset, length) = (*self.spans.get(index * 2)?, *self.spans.get(index * 2 + 1)?);

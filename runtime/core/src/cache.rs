@@ -17,6 +17,9 @@ use crate::writes::{Pair, Writes};
 /// Shares of the budget that dirty, young and old rows have, each one of so many.
 const SHARES: usize = 3;
 
+/// Bytes of room for what is read that stay where nothing is kept.
+const KEPT: usize = 64 << 10;
+
 /// Committed rows of one operator of one task.
 #[derive(Debug, Default)]
 pub struct Cache {
@@ -117,7 +120,7 @@ impl Cache {
 
     /// Drops the longest unread rows when the young ones have filled their share. No place holds behind it.
     pub(crate) fn make_room(&mut self) {
-        self.read.clear();
+        self.read.clear_to(KEPT);
         if self.young.size() >= self.budget / SHARES {
             self.age();
         }

@@ -1,7 +1,6 @@
 //! A row is where it was written last: in the open epoch, in the cache of committed rows, in the store.
 
 use std::iter::Peekable;
-use std::sync::Arc;
 
 use crate::batch::Blobs;
 use crate::cache::{self, Cache, Lag};
@@ -10,7 +9,7 @@ use crate::port::{Store, StoreError, Write};
 use crate::record::Timestamp;
 use crate::row::Kind;
 use crate::table::{Access, Found, Hash};
-use crate::writes::{Pair, Writes};
+use crate::writes::Pair;
 
 /// Where a row is in memory, until something is written.
 #[derive(Clone, Copy)]
@@ -224,11 +223,9 @@ impl Layers {
     /// Hands what the open epoch wrote to the store as it is, and `last` with it: rows that come from a changelog. `anew`:
     /// the store was emptied for it.
     pub fn load(&mut self, last: &[Write], anew: bool) -> Result<(), StoreError> {
-        let loaded = if anew && !self.store.is_in_memory() {
-            self.store.restore(Arc::new(Writes::of(cache::with(self.overlay.iter(), last))))
-        } else {
-            self.store.apply_each(&mut cache::with(self.overlay.iter(), last))
-        };
+        let mut rows = cache::with(self.overlay.iter(), last);
+        let loaded = if anew { self.store.restore_each(&mut rows) } else { self.store.apply_each(&mut rows) };
+        drop(rows);
         self.overlay.clear();
         self.cache.forget();
         loaded
@@ -297,12 +294,14 @@ fn next<'a>(
 pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::ops::Bound;
+    use std::sync::Arc;
 
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
     use super::*;
     use crate::port;
+    use crate::writes::Writes;
 
     /// A store in memory.
     #[derive(Debug, Default)]

@@ -304,9 +304,14 @@ pub trait Store: fmt::Debug {
         self.apply(Arc::new(Writes::of(rows)))
     }
 
-    /// The same for many rows of a store that was emptied and is filled again.
+    /// [`Store::apply`] for many rows of a store that was emptied and is filled again.
     fn restore(&mut self, writes: Arc<Writes>) -> Result<(), StoreError> {
         self.apply(writes)
+    }
+
+    /// The same for rows in any order, each once.
+    fn restore_each(&mut self, rows: &mut dyn Iterator<Item = Pair<'_>>) -> Result<(), StoreError> {
+        self.restore(Arc::new(Writes::of(rows)))
     }
 
     /// Waits until a restart of the process finds what was written.

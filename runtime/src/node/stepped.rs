@@ -226,6 +226,10 @@ impl port::Store for Store {
         self.0.restore(writes)
     }
 
+    fn restore_each(&mut self, rows: &mut dyn Iterator<Item = Pair<'_>>) -> Result<(), StoreError> {
+        self.0.restore_each(rows)
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         self.0.sync()
     }

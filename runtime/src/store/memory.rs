@@ -66,6 +66,10 @@ impl port::Store for Store {
         Ok(())
     }
 
+    fn restore_each(&mut self, rows: &mut dyn Iterator<Item = Pair<'_>>) -> Result<(), StoreError> {
+        self.apply_each(rows)
+    }
+
     fn clear(&mut self) -> Result<(), StoreError> {
         *lock(&self.0) = Rows::default();
         Ok(())

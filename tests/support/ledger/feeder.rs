@@ -17,7 +17,8 @@ const SHOPS: u64 = 24;
 const PACE: (Duration, usize) = (Duration::from_millis(20), 10);
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How much later an entry is than the one before, and how much earlier than that some are, in milliseconds.
+/// How much later an entry is than the one before, in milliseconds. Six of seven are earlier than that, by one to six times
+/// the other.
 const STEP: i64 = 4;
 const JITTER: i64 = 13;
 

@@ -239,7 +239,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Divides the room for committed rows among all that keep some.
+    /// Divides the room for committed rows among all states.
     fn share(&mut self) {
         let states = self.tasks.values_mut().flat_map(Task::states).count().max(1);
         let each = self.terms.row_cache.bytes / states;

@@ -1,6 +1,6 @@
 //! The alarms of a ledger, as its entries say when each must have gone off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use wasmill_core::row::{self, Kind};
@@ -13,6 +13,9 @@ const LATER: i64 = 500;
 
 /// Key, value and time.
 type Output<'r> = (&'r str, &'r str, i64);
+
+/// Key, name and time of alarms that are set.
+type Set = BTreeSet<(String, String, i64)>;
 
 /// C8: behind each entry come the alarms that are due at its watermark, in order of their times, and the others are still
 /// set. Answers how many went off.
@@ -38,8 +41,8 @@ fn output(record: &Value) -> Output<'_> {
     (text(&record["key"]), text(&record["value"]), record["timestamp"].as_i64().expect("a time"))
 }
 
-/// What comes of the entries of a partition, and how many alarms are set in the end.
-fn expected(entries: &[Value]) -> (Vec<Output<'_>>, usize) {
+/// What comes of the entries of a partition, and which alarms are set in the end.
+fn expected(entries: &[Value]) -> (Vec<Output<'_>>, Set) {
     let (mut outputs, mut pending, mut latest) = (Vec::new(), BTreeMap::new(), i64::MIN);
     for entry in entries {
         let (key, value, time) = output(entry);
@@ -50,12 +53,19 @@ fn expected(entries: &[Value]) -> (Vec<Output<'_>>, usize) {
         let later = pending.split_off(&(watermark + 1));
         outputs.extend(std::mem::replace(&mut pending, later).into_iter().map(|(due, (key, value))| (key, value, due)));
     }
-    (outputs, pending.len())
+    let pending = pending.into_iter().map(|(due, (key, name))| (key.to_owned(), name.to_owned(), due));
+    (outputs, pending.collect())
 }
 
-/// How many timers a changelog has in the end.
-fn set(changes: &[Value]) -> usize {
+/// The timers that a changelog has in the end.
+fn set(changes: &[Value]) -> Set {
     let timers = changes.iter().map(|change| (bytes(&change["key"]), &change["value"]));
     let last: BTreeMap<_, _> = timers.filter(|(row, _)| row::kind(row) == Some(Kind::Timer)).collect();
-    last.values().filter(|value| !value.is_null()).count()
+    let set = last.iter().filter(|(_, value)| !value.is_null()).map(|(row, value)| {
+        let (_, key, name) = row::parse_keyed(row).expect("a timer");
+        let due = row::parse_time(&bytes(value)).expect("a time");
+        let part = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        (part(key), part(name), due.0)
+    });
+    set.collect()
 }
