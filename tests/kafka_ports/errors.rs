@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
+use wasmill::broker::Broker as _;
 use wasmill::kafka::admin::{self, Kind, NewTopic};
+use wasmill::kafka::records::Records;
 use wasmill::kafka::{Client, Error, Identity, Pipeline};
 use wasmill::topology::{InputTopic, Start, Topology};
 use wasmill_core::record::{Offset, Partition};
@@ -70,6 +72,21 @@ fn records_of_a_topic_that_was_just_made_are_purged() {
         admin::create(&broker.client(), &[NewTopic::new(&topic, 8, Kind::Repartition)]).unwrap();
         let all: Vec<_> = (0..8).map(|number| (topic.as_str(), Partition(number), Offset(0))).collect();
         admin::purge(&broker.client(), &all).unwrap();
+    }
+}
+
+/// The broker may not know yet that it leads them.
+#[test]
+fn topics_that_were_just_made_are_listed() {
+    let broker = Broker::shared();
+    let world = World::new(broker);
+    let mut records = Records::connect(broker.client()).unwrap();
+    for number in 0..20 {
+        let topic = world.topic(&format!("listed-{number}"));
+        admin::create(&broker.client(), &[NewTopic::new(&topic, 8, Kind::Repartition)]).unwrap();
+        let listed = records.topics().unwrap();
+        let found = listed.iter().find(|listed| listed.topic == topic).map(|listed| listed.partitions.len());
+        assert_eq!(found, Some(8), "{topic}");
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn at_time(
 }
 
 /// The start and the end of a partition. One that was made just now may have no leader yet.
-fn watermarks(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> KafkaResult<(i64, i64)> {
+pub(super) fn watermarks(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> KafkaResult<(i64, i64)> {
     let deadline = Instant::now() + ASK;
     loop {
         match consumer.fetch_watermarks(topic, partition.0 as i32, ASK) {

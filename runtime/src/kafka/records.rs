@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
 use wasmill_core::batch::{Batch, Message, encode_headers};
@@ -14,6 +14,7 @@ use wasmill_core::record::{Offset, Partition, Timestamp};
 use super::admin::{self, Kind, NewTopic};
 use super::client::{ASK, Client, Error, Logs, setting};
 use super::fault::is_hopeless;
+use super::lookup::watermarks;
 use super::native::consumer::{self, Consumer};
 use super::native::producer::{Outgoing, Producer};
 use super::sink::{init, timestamp};
@@ -200,8 +201,8 @@ impl Broker for Records {
 /// What the partitions of a topic hold; `None` if it is not there any more.
 fn extents(lookup: &BaseConsumer<Logs>, topic: &str, width: u32) -> Result<Option<Vec<Extent>>, BrokerError> {
     let mut partitions = Vec::new();
-    for partition in 0..width as i32 {
-        match lookup.fetch_watermarks(topic, partition, ASK) {
+    for partition in (0..width).map(Partition) {
+        match watermarks(lookup, topic, partition) {
             Ok((start, end)) => partitions.push(Extent { start, end }),
             Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => return Ok(None),
             Err(error) => return Err(refused(&format!("ask for the offsets of {topic}/{partition}"), error)),
