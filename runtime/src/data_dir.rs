@@ -102,7 +102,16 @@ fn list(paths: &[PathBuf]) -> String {
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDir {
+    /// A process that another thread is starting has the file open as well until it runs its program: closing it does not
+    /// free the directory yet.
+    fn drop(&mut self) {
+        // Closing it is what is left to do.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDir {
@@ -119,7 +128,7 @@ impl DataDir {
             }
             Err(error) => return Err(failed("read its format")(error)),
         }
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        Ok(Self { path: path.to_path_buf(), lock })
     }
 
     /// Removes all that is in it but compiled plugins, which depend on nothing else.
