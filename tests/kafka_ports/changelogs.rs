@@ -1,9 +1,9 @@
 use std::ops::ControlFlow::{Break, Continue};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmill::kafka::Changelogs;
-use wasmill_core::port::{Changelog, Fault, Sink, Visit};
+use wasmill_core::port::{Changelog, ChangelogId, Fault, Sink, Visit};
 use wasmill_core::record::{Offset, Partition};
 
 use super::world::{CHANGELOG, World, sealed};
@@ -152,4 +152,39 @@ fn a_read_goes_on_where_it_stopped_though_another_came_between() {
     }
     let wanted = |partition| [1, 2, 3].map(|epoch| format!("{epoch} of {partition}"));
     assert_eq!(seen, [wanted(0).to_vec(), wanted(1).to_vec()]);
+}
+
+/// librdkafka, left alone, looks up a topic that a connected client has not read yet when its timer of one second comes.
+#[test]
+fn a_changelog_that_is_read_behind_another_is_looked_up_at_once() {
+    const MORE: u16 = 8;
+    let world = World::with_more_changelogs(Broker::shared(), MORE);
+    let mut worker = world.worker(0, &[0]);
+    let (partition, all) = (Partition(0), (0..=MORE).map(ChangelogId));
+    worker.sink.begin().unwrap();
+    for changelog in all.clone() {
+        worker.sink.change(changelog, partition, b"row", Some(b"value")).unwrap();
+    }
+    worker.sink.flush().unwrap();
+    let row = sealed(&mut worker, 0, 1, 1);
+    worker.sink.commit(&[row]).unwrap();
+
+    let mut read = |changelog| {
+        let (mut next, end) = (Offset(0), worker.changelogs.end(changelog, partition).unwrap());
+        let mut rows = 0;
+        while next < end {
+            let wait = Duration::from_millis(100);
+            let mut visit = |_: Offset, _: &[u8], _: Option<&[u8]>| {
+                rows += 1;
+                Continue(())
+            };
+            next = worker.changelogs.read(changelog, partition, next..end, wait, &mut visit).unwrap();
+        }
+        assert_eq!(rows, 1, "{changelog:?}");
+    };
+    read(CHANGELOG);
+    let begun = Instant::now();
+    all.skip(1).for_each(read);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(u64::from(MORE) / 2), "{MORE} further changelogs took {took:?}");
 }

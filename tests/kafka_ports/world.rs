@@ -53,6 +53,18 @@ impl World {
         Self::open(client, name, "node-1", Guarantee::ExactlyOnce)
     }
 
+    /// The same with so many more changelogs, of one partition each.
+    pub(crate) fn with_more_changelogs(broker: &Broker, more: u16) -> Self {
+        let world = Self::new(broker);
+        let names = (1..=more).map(|number| world.topic(&format!("changelog-{number}")));
+        let topics: Vec<_> = names.map(|name| NewTopic::new(name, 1, Kind::Changelog)).collect();
+        admin::create(&broker.client(), &topics).expect("topics");
+        let mut topology = topology(&world.name, Guarantee::ExactlyOnce);
+        topology.changelogs.extend(topics.into_iter().map(|topic| topic.name));
+        world.group.stop(Leave::Now);
+        Self::of(broker.client(), world.name, "node-1", topology)
+    }
+
     /// Another node of the same pipeline.
     pub(crate) fn other(&self, broker: &Broker, node: &str) -> Self {
         Self::open(broker.client(), self.name.clone(), node, Guarantee::ExactlyOnce)
@@ -65,17 +77,11 @@ impl World {
     }
 
     fn open(client: Client, name: String, node: &str, guarantee: Guarantee) -> Self {
-        let topic = |kind: &str| format!("{name}.{kind}");
-        let input =
-            |kind, repartition| InputTopic { topic: topic(kind), start: Start::Earliest, repartition, file: None };
-        let topology = Topology {
-            targets: vec![topic("out"), topic("repartition")],
-            changelogs: vec![topic("changelog")],
-            tasks: vec![topic("tasks"), topic("second-tasks")],
-            inputs: vec![vec![input("in", false)], vec![input("repartition", true)]],
-            grown_from: Vec::new(),
-            guarantee,
-        };
+        let topology = topology(&name, guarantee);
+        Self::of(client, name, node, topology)
+    }
+
+    fn of(client: Client, name: String, node: &str, topology: Topology) -> Self {
         let identity = Identity { cluster: "test".into(), pipeline: name.clone(), node: node.into() };
         let pipeline = Pipeline::open(client, identity, topology).expect("a pipeline");
         let (group, events) = Group::join(&pipeline).expect("a group");
@@ -111,6 +117,19 @@ impl World {
             self.group.give(task(partition), number).expect("a lease");
         }
         worker
+    }
+}
+
+fn topology(name: &str, guarantee: Guarantee) -> Topology {
+    let topic = |kind: &str| format!("{name}.{kind}");
+    let input = |kind, repartition| InputTopic { topic: topic(kind), start: Start::Earliest, repartition, file: None };
+    Topology {
+        targets: vec![topic("out"), topic("repartition")],
+        changelogs: vec![topic("changelog")],
+        tasks: vec![topic("tasks"), topic("second-tasks")],
+        inputs: vec![vec![input("in", false)], vec![input("repartition", true)]],
+        grown_from: Vec::new(),
+        guarantee,
     }
 }
 

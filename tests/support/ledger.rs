@@ -100,18 +100,29 @@ impl Ledger {
         names.map(|name| self.own(name)).collect()
     }
 
-    /// Offsets in the changelogs of each task now.
-    pub(crate) fn changes_by_task(&self) -> BTreeMap<String, u64> {
+    /// Where each partition of the changelogs ends now.
+    pub(crate) fn ends(&self) -> Ends {
         let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
         let ends = ask("ends", &self.brokers, &changelogs.each_ref().map(String::as_str));
-        self.by_task(ends.iter().map(|end| (end, end["end"].as_u64().expect("an end"))))
+        ends.iter().map(|end| (place(end), end["end"].as_u64().expect("an end"))).collect()
+    }
+
+    /// Offsets in the changelogs of each task now.
+    pub(crate) fn changes_by_task(&self) -> BTreeMap<String, u64> {
+        self.by_task(self.ends())
     }
 
     /// Records in the changelogs of each task now.
     pub(crate) fn rows_by_task(&self) -> BTreeMap<String, u64> {
+        self.rows_by_task_since(&Ends::new())
+    }
+
+    /// The same of the partitions that had ended elsewhere.
+    pub(crate) fn rows_by_task_since(&self, before: &Ends) -> BTreeMap<String, u64> {
         let changelogs = CHANGELOGS.map(|changelog| self.own(changelog));
         let records = read(&self.brokers, &changelogs.each_ref().map(String::as_str));
-        self.by_task(records.iter().map(|record| (record, 1)))
+        let (places, now) = (records.iter().map(place), self.ends());
+        self.by_task(places.filter(|place| before.get(place) != now.get(place)).map(|place| (place, 1)))
     }
 
     /// Has the brokers keep deletions in the changelogs for so long at least.
@@ -121,11 +132,11 @@ impl Ledger {
         ask("set", &self.brokers, &[&setting[..], &changelogs.each_ref().map(String::as_str)].concat());
     }
 
-    fn by_task<'a>(&self, counts: impl Iterator<Item = (&'a Value, u64)>) -> BTreeMap<String, u64> {
+    fn by_task(&self, counts: impl IntoIterator<Item = ((String, u64), u64)>) -> BTreeMap<String, u64> {
         let mut tasks = BTreeMap::new();
-        for (place, count) in counts {
-            let stage = usize::from(place["topic"] == self.own(SHOPS).as_str());
-            *tasks.entry(format!("{stage}/{}", place["partition"])).or_default() += count;
+        for ((topic, partition), count) in counts {
+            let stage = usize::from(topic == self.own(SHOPS));
+            *tasks.entry(format!("{stage}/{partition}")).or_default() += count;
         }
         tasks
     }
@@ -209,3 +220,10 @@ const ALARMS: &str = "alarms-changelog";
 
 /// The changelogs: those of numbers in the order of the sinks but the first.
 const CHANGELOGS: [&str; 4] = ["numbers-changelog", "balances-changelog", SHOPS, ALARMS];
+
+/// Where each partition of topics ends.
+pub(crate) type Ends = BTreeMap<(String, u64), u64>;
+
+fn place(of: &Value) -> (String, u64) {
+    (of["topic"].as_str().expect("a topic").to_owned(), of["partition"].as_u64().expect("a partition"))
+}

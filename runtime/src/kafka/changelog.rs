@@ -134,7 +134,7 @@ impl Reading {
         Ok(list)
     }
 
-    fn assign(&self, consumer: &Consumer) -> Result<(), Fault> {
+    fn assign(&self, consumer: &mut Consumer) -> Result<(), Fault> {
         self.list().and_then(|list| consumer.assign(&list)).map_err(|error| self.failed(&error))
     }
 

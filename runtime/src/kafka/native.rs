@@ -9,3 +9,4 @@ pub(super) mod describe;
 pub(super) mod member;
 pub(super) mod producer;
 pub(super) mod rows;
+mod topic;

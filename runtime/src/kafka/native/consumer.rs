@@ -1,6 +1,6 @@
 //! A consumer of partitions that are assigned by hand, read in batches.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -15,6 +15,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::types::RDKafkaType;
 
 use super::client::{Callbacks, create};
+use super::topic::Topic;
 
 /// Messages taken from librdkafka at once.
 const BATCH: usize = 1_024;
@@ -23,6 +24,7 @@ const BATCH: usize = 1_024;
 pub(crate) struct Consumer {
     taken: VecDeque<Taken>,
     queue: Queue,
+    topics: HashMap<String, Topic>,
     client: Client<Callbacks>,
 }
 
@@ -54,7 +56,7 @@ impl Consumer {
         // SAFETY: the client is alive; the answer is a new reference or null.
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_get_consumer(client.native_ptr()) })
             .ok_or_else(|| KafkaError::ClientCreation("a consumer needs a group.id".into()))?;
-        Ok(Self { taken: VecDeque::new(), queue: Queue(queue), client })
+        Ok(Self { taken: VecDeque::new(), queue: Queue(queue), topics: HashMap::new(), client })
     }
 
     /// The client, to ask for metadata and offsets.
@@ -63,9 +65,20 @@ impl Consumer {
     }
 
     /// Reads these partitions too, from the offsets given.
-    pub(crate) fn assign(&self, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    pub(crate) fn assign(&mut self, partitions: &TopicPartitionList) -> KafkaResult<()> {
+        for partition in partitions.elements() {
+            self.look_up(partition.topic())?;
+        }
         // SAFETY: client and list are alive; the list is only read.
         outcome(unsafe { sys::rd_kafka_incremental_assign(self.client.native_ptr(), partitions.ptr()) })
+    }
+
+    /// Has librdkafka look up a topic that is new to it: of its own it does so once a second only.
+    fn look_up(&mut self, topic: &str) -> KafkaResult<()> {
+        if !self.topics.contains_key(topic) {
+            self.topics.insert(topic.to_owned(), Topic::open(&self.client, topic)?);
+        }
+        Ok(())
     }
 
     /// No longer reads these partitions; nothing of them that was fetched is handed out any more.

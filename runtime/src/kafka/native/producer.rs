@@ -1,15 +1,15 @@
 //! A producer, with transactions as a rule, that counts its delivery reports.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, c_void};
 use std::fmt;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::Client;
 use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 use rdkafka_sys::rd_kafka_vtype_t as vtype;
 use rdkafka_sys::types::RDKafkaType;
@@ -18,20 +18,12 @@ use wasmill_core::batch::Headers;
 use super::client::{Callbacks, Undelivered, create};
 use super::member::Member;
 use super::rows::Rows;
+use super::topic::Topic;
 
 /// A producer and handles of the topics that it writes to.
 pub(crate) struct Producer {
     topics: Vec<Topic>,
     client: Client<Callbacks>,
-}
-
-struct Topic(NonNull<sys::rd_kafka_topic_t>);
-
-impl Drop for Topic {
-    fn drop(&mut self) {
-        // SAFETY: the handle is ours and given back once, before its client is destroyed.
-        unsafe { sys::rd_kafka_topic_destroy(self.0.as_ptr()) }
-    }
 }
 
 // SAFETY: librdkafka's handles may be used from any thread.
@@ -85,7 +77,10 @@ impl Producer {
         tags: usize,
     ) -> KafkaResult<Self> {
         let client = create(RDKafkaType::RD_KAFKA_PRODUCER, config, Callbacks::with_tags(tags))?;
-        let topics = topics.into_iter().map(|(name, codec)| open(&client, name, codec)).collect::<KafkaResult<_>>()?;
+        let topics = topics
+            .into_iter()
+            .map(|(name, codec)| Topic::compressed(&client, name, codec))
+            .collect::<KafkaResult<_>>()?;
         Ok(Self { topics, client })
     }
 
@@ -158,7 +153,7 @@ impl Producer {
             sys::rd_kafka_producev(
                 self.client.native_ptr(),
                 vtype::RD_KAFKA_VTYPE_RKT,
-                topic.0.as_ptr(),
+                topic.as_ptr(),
                 vtype::RD_KAFKA_VTYPE_PARTITION,
                 record.partition,
                 vtype::RD_KAFKA_VTYPE_MSGFLAGS,
@@ -199,7 +194,7 @@ impl Producer {
         // SAFETY: the topic is alive, and so are the messages and what they point to, which is copied during the call.
         let queued = unsafe {
             sys::rd_kafka_produce_batch(
-                topic.0.as_ptr(),
+                topic.as_ptr(),
                 rows.partition,
                 sys::RD_KAFKA_MSG_F_COPY,
                 messages.as_mut_ptr(),
@@ -245,25 +240,6 @@ impl Producer {
     pub(crate) fn last_error(&self) -> Option<String> {
         self.client.context().last_error()
     }
-}
-
-fn open(client: &Client<Callbacks>, name: &str, codec: &str) -> KafkaResult<Topic> {
-    let native_name = CString::new(name)?;
-    let codec = CString::new(codec)?;
-    // SAFETY: the client is alive; the configuration is ours until `rd_kafka_topic_new` takes it over, also when that
-    // fails.
-    let topic = unsafe {
-        let conf = sys::rd_kafka_default_topic_conf_dup(client.native_ptr());
-        let option = c"compression.codec".as_ptr();
-        let set = sys::rd_kafka_topic_conf_set(conf, option, codec.as_ptr(), ptr::null_mut(), 0);
-        if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
-            sys::rd_kafka_topic_conf_destroy(conf);
-            return Err(KafkaError::ClientCreation(format!("no compression {codec:?} for topic {name}")));
-        }
-        sys::rd_kafka_topic_new(client.native_ptr(), native_name.as_ptr(), conf)
-    };
-    let topic = NonNull::new(topic).ok_or_else(|| KafkaError::ClientCreation(format!("no handle of topic {name}")))?;
-    Ok(Topic(topic))
 }
 
 pub(super) fn parts(bytes: Option<&[u8]>) -> (*const u8, usize) {
