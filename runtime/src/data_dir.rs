@@ -239,6 +239,10 @@ fn check_format(path: &Path, text: &str) -> Result<(), DataDirError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -256,6 +260,31 @@ mod tests {
         );
         drop(taken);
         DataDir::open(dir.path()).unwrap();
+    }
+
+    /// A process that does not run its program yet has all files open that are open here.
+    #[test]
+    fn a_directory_is_free_although_a_process_is_being_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = DataDir::open(dir.path()).unwrap();
+        let ((mut forked, mut tell), (mut go, mut let_go)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let mut command = Command::new("true");
+        // SAFETY: what runs in the forked process only writes to a pipe and reads from one.
+        unsafe {
+            command.pre_exec(move || {
+                tell.write_all(b".")?;
+                go.read_exact(&mut [0])
+            });
+        }
+        thread::scope(|threads| {
+            let ended = threads.spawn(|| command.status());
+            forked.read_exact(&mut [0]).unwrap();
+            drop(taken);
+            let again = DataDir::open(dir.path());
+            let_go.write_all(b".").unwrap();
+            assert!(ended.join().unwrap().unwrap().success());
+            again.unwrap();
+        });
     }
 
     #[test]
