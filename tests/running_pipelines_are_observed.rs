@@ -1,8 +1,7 @@
 //! What `run --observe` serves, asked for over HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use wasmill::metrics::names;
 
 use crate::guests;
 use crate::support::command::{Place, repository};
+use crate::support::http;
 use crate::support::openmetrics::{self, Family};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -71,12 +71,7 @@ impl Observed {
 
     /// The status and the body of what is at a path.
     fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        http::get(&self.address, path)
     }
 
     /// All metrics, read strictly.

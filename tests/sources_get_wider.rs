@@ -8,6 +8,7 @@ use wasmill::kafka::admin;
 
 use crate::support::command::{Ended, Place};
 use crate::support::fleet::Node;
+use crate::support::http;
 use crate::support::kafka::Broker;
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -63,6 +64,18 @@ impl Wide {
         numbers
     }
 
+    /// How nodes lag behind each partition of the source.
+    fn lags(&self, nodes: &[Node]) -> BTreeSet<String> {
+        let lag = format!("wasmill_consumer_lag_records{{pipeline=\"{0}\",topic=\"{0}-in\",partition=", self.name);
+        let of = |node: &Node| {
+            let lines = node.said().lines;
+            let address = lines.iter().find_map(|line| line.strip_prefix("metrics are at http://"));
+            let metrics = http::get(address.unwrap().trim_end_matches("/metrics"), "/metrics").1;
+            metrics.lines().filter_map(|line| line.strip_prefix(&lag).map(str::to_owned)).collect::<Vec<_>>()
+        };
+        nodes.iter().flat_map(of).collect()
+    }
+
     #[track_caller]
     fn await_out(&self, count: usize, nodes: &[Node]) {
         let deadline = Instant::now() + PATIENCE;
@@ -78,7 +91,9 @@ impl Wide {
 #[test]
 fn a_pipeline_without_keys_takes_up_the_partitions_that_its_source_gets() {
     let wide = Wide::new("wider", "use: filter, where: n >= 0");
-    let nodes = ["a", "b"].map(|data| Node::start(wide.place.command(wide.arguments(data))));
+    let observed = ["--observe", "127.0.0.1:0"].map(str::to_owned);
+    let node = |data| Node::start(wide.place.command(wide.arguments(data).into_iter().chain(observed.clone())));
+    let nodes = ["a", "b"].map(node);
     let has = |count: usize| nodes.iter().map(|node| node.said().tasks.len()).sum::<usize>() >= count;
     let deadline = Instant::now() + PATIENCE;
     while !has(2) || nodes.iter().any(|node| node.said().tasks.is_empty()) {
@@ -91,6 +106,12 @@ fn a_pipeline_without_keys_takes_up_the_partitions_that_its_source_gets() {
     wide.produce(50..150);
     wide.await_out(150, &nodes);
     assert!(has(5) && nodes.iter().all(|node| node.said().tasks.len() > 1), "the new tasks are shared");
+    let caught_up: BTreeSet<_> = (0..5).map(|partition| format!("\"{partition}\"}} 0")).collect();
+    let deadline = Instant::now() + PATIENCE;
+    while wide.lags(&nodes) != caught_up {
+        assert!(Instant::now() < deadline, "they lag: {:?}", wide.lags(&nodes));
+        std::thread::yield_now();
+    }
     drop(nodes);
     // It is noticed at a start, too.
     wide.grow(6);

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod counting;
 pub(crate) mod fleet;
+pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod languages;
 pub(crate) mod ledger;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmill_core::record::{Partition, TaskId, Timestamp};
+use wasmill_core::record::{Offset, Partition, TaskId, Timestamp};
 
 use super::{OperatorTotals, Pipeline, Prepared};
 use crate::metrics::distribution::{Buckets, COMMIT};
@@ -66,10 +66,7 @@ impl Observed {
 
     fn see_one(&self, pipeline: &Pipeline, workers: &[Status]) -> Seen {
         let prepared = &pipeline.prepared;
-        let lag = prepared.inputs().filter_map(|(task, input, topic)| {
-            let lag = self.lag(workers, task, input, topic)?;
-            Some((topic.to_owned(), task.partition, lag))
-        });
+        let lag = workers.iter().flat_map(|worker| self.lag(prepared, worker));
         let stage = |task: &TaskId| prepared.plan.stages.get(usize::from(task.stage)).map(|stage| stage.name.clone());
         let watermarks = workers.iter().flat_map(|worker| &worker.watermarks).filter(|(_, at)| at.is_some());
         Seen {
@@ -86,14 +83,17 @@ impl Observed {
         }
     }
 
-    fn lag(&self, workers: &[Status], task: TaskId, input: u32, topic: &str) -> Option<u64> {
-        let key = (task, input);
-        let worker = workers.iter().find(|worker| worker.next.contains_key(&key))?;
-        let end = self.backend.end(topic, task.partition).ok()?;
-        // The end of a topic may lie behind markers, which are no records: who has read to the end lags by nothing.
-        let read = worker.quiet && worker.ends.get(&key).copied().flatten().is_some_and(|at| at >= end);
-        let next = worker.next.get(&key)?;
-        Some(if read { 0 } else { (end.0 - next.0).max(0) as u64 })
+    /// What a worker lags by. Its tasks may be of partitions that nobody knew when the pipeline was prepared.
+    fn lag(&self, prepared: &Prepared, worker: &Status) -> Vec<(String, Partition, u64)> {
+        let of = |(&key, &next): (&(TaskId, u32), &Offset)| {
+            let ((task, input), partition) = (key, key.0.partition);
+            let topic = prepared.reads(task, input)?;
+            let end = self.backend.end(topic, partition).ok()?;
+            // The end of a topic may lie behind markers, which are no records: who has read to the end lags by nothing.
+            let read = worker.quiet && worker.ends.get(&key).copied().flatten().is_some_and(|at| at >= end);
+            Some((topic.to_owned(), partition, if read { 0 } else { (end.0 - next.0).max(0) as u64 }))
+        };
+        worker.next.iter().filter_map(of).collect()
     }
 }
 
