@@ -2,8 +2,9 @@
 //! broken store and a new owner all come here.
 //!
 //! It is claimed first. Then its rows are brought to where its changelogs stand, a slice at a time, while other tasks go
-//! on. Then it is built.
+//! on. Then it is built, and what expires of its rows indexed, a slice at a time as well.
 
+mod built;
 mod restore;
 mod rows;
 
@@ -19,7 +20,7 @@ use crate::stage::Stage;
 use crate::task::care::Care;
 use crate::task::row::TaskRow;
 
-pub(crate) use self::restore::Restore;
+pub(crate) use self::restore::{Builder, Restore};
 pub use self::rows::Left;
 
 /// The world, as recovery needs it.

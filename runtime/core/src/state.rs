@@ -1,5 +1,6 @@
 //! All that one operator remembers on one task: values, timers, and what is due when.
 
+mod indexing;
 mod size;
 mod timers;
 
@@ -16,6 +17,7 @@ use crate::record::Timestamp;
 use crate::row::{self, Kind, Value};
 use crate::table::Access;
 
+pub use self::indexing::Indexing;
 pub use self::size::Size;
 pub use self::timers::Fired;
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::commit::{Guarantee, Repair, Slice};
 use crate::operator::Operator;
 use crate::port::{Changelog, Fault, Lease, Sealed, Store};
-use crate::record::{Epoch, Now, TaskId, Timestamp};
+use crate::record::{Epoch, TaskId, Timestamp};
+use crate::recovery::built::{Behind, Built};
 use crate::recovery::rows::{Left, Rows};
 use crate::recovery::{Claimed, Contradiction, Restored, World};
 use crate::row::META;
 use crate::stage::Stage;
 use crate::state::{Size, State};
-use crate::task::memory::{Local, Memory};
+use crate::task::memory::Memory;
 use crate::task::row::TaskRow;
 use crate::task::trial::Trial;
 use crate::task::{Task, number_states};
@@ -23,16 +24,31 @@ pub(crate) struct Restore {
     claimed: Claimed,
     /// What was learnt about failing records before.
     verdicts: Option<Trial>,
-    /// The rows of its operators; none where the stores are to be opened first.
+    /// The rows of its operators; none where the stores are to be opened first, or the task is built.
     rows: Option<Vec<Rows>>,
+    /// The task, once all was read.
+    built: Option<Built>,
     /// What failed of a store, so that all of them are emptied.
     broken: Option<String>,
+}
+
+/// What tasks are built of.
+#[derive(Clone, Copy)]
+pub(crate) struct Builder<'a> {
+    /// The task's stage.
+    pub(crate) stage: &'a Arc<Stage>,
+    /// The stage's operators.
+    pub(crate) operators: &'a [Box<dyn Operator>],
+    /// What may be made good.
+    pub(crate) repair: Repair,
+    /// The time.
+    pub(crate) now: Timestamp,
 }
 
 impl Restore {
     /// A claimed task of which nothing is open. `verdicts` is what was learnt about its failing records.
     pub(crate) fn new(claimed: Claimed, verdicts: Option<Trial>) -> Self {
-        Self { claimed, verdicts, rows: None, broken: None }
+        Self { claimed, verdicts, rows: None, built: None, broken: None }
     }
 
     /// Which task.
@@ -68,7 +84,7 @@ impl Restore {
 
     /// Whether its stores are open.
     pub(crate) fn is_open(&self) -> bool {
-        self.rows.is_some()
+        self.rows.is_some() || self.built.is_some()
     }
 
     /// Whether its stores are emptied because one of them failed.
@@ -78,12 +94,20 @@ impl Restore {
 
     /// Closes the stores. What of the changelogs is in them is not read again.
     pub(crate) fn close(&mut self) {
-        self.rows = None;
+        (self.rows, self.built) = (None, None);
+    }
+
+    /// Closes the stores of a task that is built already: it will be built of other operators.
+    pub(crate) fn unbuild(&mut self) {
+        if self.built.is_some() {
+            self.close();
+        }
     }
 
     /// Closes the stores, to be emptied when they are opened again.
     pub(crate) fn wipe(&mut self, reason: String) {
-        (self.rows, self.broken) = (None, Some(reason));
+        self.close();
+        self.broken = Some(reason);
     }
 
     /// Opens its stores and looks what they lack. `wipe`: whatever they hold is dropped.
@@ -102,37 +126,50 @@ impl Restore {
         Ok(())
     }
 
-    /// Reads a slice of what is left, one changelog after the other. Answers whether anything came.
+    /// Reads a slice of what is left, one changelog after the other. Answers whether anything is to be done now.
     pub(crate) fn read(&mut self, changelog: &mut dyn Changelog, slice: Slice, wait: Duration) -> Result<bool, Fault> {
         let left = self.rows.iter_mut().flatten().find(|rows| !rows.is_whole());
-        left.map_or(Ok(false), |rows| rows.read(changelog, slice, wait))
+        left.map_or(Ok(true), |rows| rows.read(changelog, slice, wait))
     }
 
     /// Whether nothing is left to be read.
     pub(crate) fn is_whole(&self) -> bool {
-        self.rows.as_ref().is_some_and(|rows| rows.iter().all(Rows::is_whole))
+        self.rows.as_ref().is_some_and(|rows| rows.iter().all(Rows::is_whole)) || self.built.is_some()
     }
 
     /// What is left of each changelog.
     pub(crate) fn left(&self) -> impl Iterator<Item = Left> {
-        self.rows.iter().flatten().map(|rows| rows.left(self.id()))
+        let read = self.built.iter().flat_map(Built::read);
+        self.rows.iter().flatten().map(|rows| rows.left(self.id())).chain(read)
     }
 
-    /// What is restored first is the least of it: tails before whole changelogs, short ones before long ones.
+    /// What is restored first is the least of it: tails before whole changelogs, short ones before long ones, what is built
+    /// before all that is read anew.
     pub(crate) fn order(&self) -> (bool, u64, TaskId) {
-        let anew = self.rows.as_ref().is_none_or(|rows| rows.iter().any(Rows::is_anew));
+        let anew = self.built.is_none() && self.rows.as_ref().is_none_or(|rows| rows.iter().any(Rows::is_anew));
         (anew, self.left().map(|left| left.done + left.left).sum(), self.id())
     }
 
-    /// Builds the task: its rows as the changelogs have them, its memory of the committed epoch. All was read. If that
-    /// fails its stores are closed.
-    pub(crate) fn build(
-        &mut self,
-        stage: &Arc<Stage>,
-        operators: &[Box<dyn Operator>],
-        repair: Repair,
-        now: Timestamp,
-    ) -> Result<(Task, Restored), Fault> {
+    /// Goes on with a task of which all was read: builds it, and indexes a slice of what expires. Answers it once that is
+    /// done. If it fails its stores are closed.
+    pub(crate) fn build(&mut self, by: &Builder<'_>, slice: Slice) -> Result<Option<(Task, Restored)>, Fault> {
+        let mut built = self.built.take().map_or_else(|| self.assemble(by), Ok)?;
+        built.index(slice, by.now)?;
+        if !built.is_current() {
+            self.built = Some(built);
+            return Ok(None);
+        }
+        let (mut task, restored) = built.finish(by.now)?;
+        if let Some(verdicts) = self.verdicts.take() {
+            task.keep_verdicts(verdicts);
+        }
+        Ok(Some((task, restored)))
+    }
+
+    /// The task: its rows as the changelogs have them, its memory of the committed epoch.
+    fn assemble(&mut self, by: &Builder<'_>) -> Result<Built, Fault> {
+        let Builder { stage, operators, repair, now } = *by;
+        let read = self.left().collect();
         let (rows, mut row) = (self.rows.take().unwrap_or_default(), self.claimed.row.clone());
         let restored = Restored {
             rows: rows.iter().map(Rows::count).sum(),
@@ -163,7 +200,7 @@ impl Restore {
                     _ => self.repaired(&mut row, meta, operator, repair)?,
                 };
             }
-            behind.extend(local.map(|local| (node, local)));
+            behind.extend(local.map(|local| Behind::new(node, local)));
             stores.push((node, store, is_empty));
         }
         let row = &row;
@@ -184,19 +221,13 @@ impl Restore {
                 *size = Size::default();
             }
             // At least once, the changelog may have rows of an epoch that the memory knows nothing of.
-            if row.guarantee == Guarantee::AtLeastOnce && behind.iter().any(|(of, _)| *of == node) {
+            if row.guarantee == Guarantee::AtLeastOnce && behind.iter().any(|behind| behind.node == node) {
                 memory.operators[node].size = opened.count()?;
             }
             states[node] = Some(Box::new(opened));
         }
-        let mut task = Task::new(self.id(), self.lease(), stage.clone(), row, memory, states, now);
-        become_current(&mut task, behind, row, now)?;
-        // The first reads, so that a store that opens well and cannot be read is found out here.
-        task.next_tick(Now { time: now, steady: now })?;
-        if let Some(verdicts) = self.verdicts.take() {
-            task.keep_verdicts(verdicts);
-        }
-        Ok((task, restored))
+        let task = Task::new(self.id(), self.lease(), stage.clone(), row, memory, states, now);
+        Ok(Built::new(task, restored, row.guarantee, behind, read))
     }
 
     /// What the rows of an operator say of the task.
@@ -255,20 +286,4 @@ impl Restore {
         row.epoch = row.epoch.max(epoch);
         Ok(Some(memory))
     }
-}
-
-/// Stores that were behind count as current only now that their index is whole. At least once they do so from the next
-/// epoch on: until then what they say of the task does not count all of their rows.
-fn become_current(task: &mut Task, behind: Vec<(usize, Local)>, row: &TaskRow, now: Timestamp) -> Result<(), Fault> {
-    for (node, local) in behind {
-        let local = Local { epoch: Some(row.epoch), ..local };
-        if let Some((_, state)) = task.states().find(|(of, _)| *of == node) {
-            state.index_expiry()?;
-            if row.guarantee == Guarantee::ExactlyOnce {
-                state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now)?;
-                state.flush()?;
-            }
-        }
-    }
-    Ok(())
 }

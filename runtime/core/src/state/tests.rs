@@ -1,4 +1,5 @@
 use super::*;
+use crate::commit::Slice;
 use crate::layers::tests::Map;
 use crate::operator::Domain;
 use crate::row::Due;
@@ -164,9 +165,9 @@ fn what_comes_due_is_handed_out_in_bounds() {
     assert_eq!((taken, state.earliest(Due::Expiry)), (vec![1, 1, 1, 1, 1], Ok(None)));
 }
 
-/// As when a node takes over a task whose rows it has to read: they are more than is looked at in one go.
+/// As when a node takes over a task whose rows it has to read: of five rows, two at a time, and no more than 9 MiB and one.
 #[test]
-fn the_index_of_what_expires_is_written_in_bounds() {
+fn the_index_of_what_expires_is_written_in_slices() {
     let mut state = state(Some(10));
     let keys: Vec<_> = (0..5_u8).map(|number| [vec![number], vec![7; 9 << 20]].concat()).collect();
     for (key, at) in keys.iter().zip(0..) {
@@ -175,8 +176,16 @@ fn the_index_of_what_expires_is_written_in_bounds() {
         state.derive(&row::value(0, key, b""), Some(&value)).unwrap();
         commit(&mut state);
     }
-    state.index_expiry().unwrap();
-    assert!(state.overlay().is_empty());
+    let mut indexed = |slice| {
+        let (mut at, mut slices) = (Indexing::default(), 0);
+        while !state.index_expiry(&mut at, slice).unwrap() {
+            assert!(state.overlay().is_empty());
+            slices += 1;
+        }
+        slices
+    };
+    let (few, short) = (Slice { records: 2, bytes: usize::MAX }, Slice { records: usize::MAX, bytes: 9 << 20 });
+    assert_eq!((indexed(few), indexed(short)), (3, 5));
     for at in 0..5 {
         let due = state.due(Due::Expiry, Timestamp(10 + at), 99).unwrap();
         assert_eq!(due.iter().map(|row| row.at).collect::<Vec<_>>(), [Timestamp(10 + at)]);

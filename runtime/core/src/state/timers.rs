@@ -4,7 +4,7 @@ use super::{State, UNKNOWN, expiry};
 use crate::operator::Domain;
 use crate::port::StoreError;
 use crate::record::Timestamp;
-use crate::row::{self, Due, Indexed, Kind, Value};
+use crate::row::{self, Due, Indexed, Value};
 use crate::table::Access;
 
 /// Bytes of what came due that are looked at in one go, about.
@@ -137,46 +137,10 @@ impl State {
     }
 
     /// When a row ends that was written at a time.
-    fn ends(&self, row: &[u8], written: Timestamp) -> Option<Timestamp> {
+    pub(super) fn ends(&self, row: &[u8], written: Timestamp) -> Option<Timestamp> {
         let (number, _, _) = row::parse_keyed(row)?;
         let kept = self.states.iter().find(|kept| kept.number == number)?;
         Some(expiry(written, kept.declaration.ttl?))
-    }
-
-    /// Writes the index of what expires anew, for rows of the store that came from a changelog: to the store, some at a
-    /// time. It may be begun again where it was interrupted.
-    pub fn index_expiry(&mut self) -> Result<(), StoreError> {
-        let states = self.states.clone();
-        for kept in states.iter().filter(|kept| kept.declaration.ttl.is_some()) {
-            let of = [Kind::Value as u8, kept.number];
-            let mut from = of.to_vec();
-            while let Some(last) = self.index_some(&of, &from)? {
-                self.settle();
-                self.apply(Vec::new(), Timestamp::NONE)?;
-                self.flush()?;
-                // The first row behind it.
-                from = last;
-                from.push(0);
-            }
-        }
-        Ok(())
-    }
-
-    /// Indexes some rows of a state, from one on. Answers the last of them, if there were any.
-    fn index_some(&mut self, of: &[u8], from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let (mut found, mut bytes, mut last) = (Vec::new(), 0, None);
-        self.rows.scan(from, &mut |row, stored| {
-            if !row.starts_with(of) {
-                return false;
-            }
-            bytes += row.len();
-            last = Some(row.to_vec());
-            let written = Value::decode(stored).and_then(|value| value.written);
-            found.extend(written.and_then(|written| Some((row.to_vec(), self.ends(row, written)?))));
-            bytes < MOST_BYTES
-        })?;
-        found.iter().for_each(|(row, ends)| self.await_expiry(row, *ends));
-        Ok(last)
     }
 
     pub(super) fn derive_timer(&mut self, row: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {

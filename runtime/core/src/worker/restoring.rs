@@ -1,12 +1,13 @@
 //! Tasks from their claim until they are built: those whose rows must be read first are restored a slice at a time, and the
 //! others go on in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::commit::Slice;
 use crate::port::Fault;
 use crate::record::{Now, TaskId, Timestamp};
-use crate::recovery::{self, Left, Restore};
+use crate::recovery::{self, Builder, Left, Restore};
 use crate::task::Task;
 use crate::task::trial::Trial;
 use crate::watermark::millis;
@@ -47,8 +48,9 @@ impl Restoring {
         gone
     }
 
-    fn take_whole(&mut self) -> Option<Restore> {
-        let at = self.restores.iter().position(Restore::is_whole)?;
+    /// Takes out one of which all was read, but none of these.
+    fn take_whole(&mut self, but: &BTreeSet<TaskId>) -> Option<Restore> {
+        let at = self.restores.iter().position(|restore| restore.is_whole() && !but.contains(&restore.id()))?;
         Some(self.restores.remove(at))
     }
 
@@ -187,10 +189,14 @@ impl Worker {
         if !restore.is_open() {
             return self.open(restore).map(|()| true);
         }
-        let slice = if self.tasks.is_empty() { self.terms.slice.times(ALONE) } else { self.terms.slice };
-        let mut came = true;
+        let (slice, mut came) = (self.slice(), true);
         let read = restore.read(self.ports.changelog.as_mut(), slice, wait).map(|any| came = any);
         self.trust(restore, read).map(|()| came)
+    }
+
+    /// How much of a task is restored at a time.
+    fn slice(&self) -> Slice {
+        if self.tasks.is_empty() { self.terms.slice.times(ALONE) } else { self.terms.slice }
     }
 
     /// Goes on with tasks that are restored, and does nothing else. Answers whether there were any.
@@ -208,18 +214,20 @@ impl Worker {
         if self.tasks.is_empty() { Ok(longest) } else { self.wait(now, longest.min(WAIT)) }
     }
 
-    /// Builds the tasks of which nothing is left to be read.
+    /// Goes on with the tasks of which nothing is left to be read, until they are built.
     fn build(&mut self, now: Timestamp) -> Result<(), Fault> {
-        while let Some(mut restore) = self.restoring.take_whole() {
+        let (repair, mut tried) = (self.terms.repair, BTreeSet::new());
+        while let Some(mut restore) = self.restoring.take_whole(&tried) {
             let id = restore.id();
+            tried.insert(id);
             if self.ports.tasks.lease(id) != Some(restore.lease()) {
                 self.held.remove(&id);
                 continue;
             }
             let stage = usize::from(id.stage);
             let (Some(stage), Some(operators)) = (self.stages.get(stage), self.operators.get(stage)) else { continue };
-            let mut built = None;
-            let answer = restore.build(stage, operators, self.terms.repair, now).map(|task| built = Some(task));
+            let (by, mut built) = (Builder { stage, operators, repair, now }, None);
+            let answer = restore.build(&by, self.slice()).map(|task| built = task);
             let trusted = self.trust(&mut restore, answer);
             let Some((task, restored)) = built else {
                 self.restoring.push(restore);

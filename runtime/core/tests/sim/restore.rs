@@ -60,6 +60,15 @@ impl Half {
         Rc::new(RefCell::new(world))
     }
 
+    /// Some lines more come, later than all others.
+    fn feed_more(&mut self, world: &Shared) {
+        let last = self.lines.iter().flatten().map(|(at, _)| *at).max().unwrap_or_default();
+        let mut more = many(40, 6);
+        more.iter_mut().flatten().for_each(|(at, _)| *at += last);
+        feed(&mut world.borrow_mut().log, &more);
+        self.lines.iter_mut().zip(more).for_each(|(lines, more)| lines.extend(more));
+    }
+
     fn load(&self) -> Load<'_> {
         Load { lines: &self.lines, epoch: EPOCH, most: 5 }
     }
@@ -110,13 +119,13 @@ fn has(worker: &Worker, task: TaskId) -> bool {
 /// Two partitions, one worker, a store in memory; one counter's store is gone.
 #[test]
 fn siblings_commit_while_a_task_restores() {
-    let half = Half::of(many(200, 5));
+    let mut half = Half::of(many(200, 5));
     let [gone, sibling] = counters();
     let (world, mut clock) = (half.without(&[gone], BTreeMap::new()), Clock::at(100_000));
     let mut worker = begun(&world, &mut clock);
     assert!(has(&worker, sibling) && !has(&worker, gone), "only what is behind is restored");
     let (mut committed, mut left) = (0, u64::MAX);
-    while let Some(restore) = first(&worker) {
+    while let Some(restore) = first(&worker).filter(|restore| restore.left > 0) {
         assert_eq!((restore.task, worker.restoring().count()), (gone, 1));
         assert!(restore.left < left, "{restore:?} of {left}");
         assert!(!worker.is_quiet());
@@ -124,8 +133,18 @@ fn siblings_commit_while_a_task_restores() {
         let counts = |event: &Event| matches!(event, Event::Committed { records, .. } if records.contains_key(&1));
         committed += step(&mut worker, &mut clock).iter().filter(|event| counts(event)).count();
     }
-    println!("{committed} epochs with words while a task was restored");
-    assert!(committed > 3 && has(&worker, gone), "{committed} epochs with words");
+    half.feed_more(&world);
+    let (mut slices, mut epochs) = (0, 0);
+    while !has(&worker, gone) {
+        assert_eq!(worker.restoring().map(|restore| (restore.task, restore.left)).collect::<Vec<_>>(), [(gone, 0)]);
+        assert!(!worker.is_quiet());
+        let events = step(&mut worker, &mut clock);
+        clock.pass(30);
+        epochs += events.iter().filter(|event| matches!(event, Event::Committed { .. })).count();
+        slices += 1;
+    }
+    println!("{committed} epochs with words while a task was read, {epochs} of any while {slices} slices were indexed");
+    assert!(committed > 3 && epochs > 0, "{committed} and {epochs} epochs");
     drop(worker);
     half.finish(&world, &mut clock);
 }
