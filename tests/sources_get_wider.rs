@@ -102,6 +102,7 @@ fn a_pipeline_without_keys_takes_up_the_partitions_that_its_source_gets() {
     }
     wide.produce(0..50);
     wide.await_out(50, &nodes);
+    assert!(wide.lags(&nodes).len() == 2, "{:?}", wide.lags(&nodes));
     wide.grow(5);
     wide.produce(50..150);
     wide.await_out(150, &nodes);

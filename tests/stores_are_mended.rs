@@ -122,11 +122,12 @@ fn a_store_that_is_older_than_deletions_are_kept_is_read_anew() {
     fs::remove_dir_all(&there).unwrap();
     copy(&old, &there);
     // A changelog that got nothing more has no deletions that the store has not heard of.
-    let outlived = ledger.rows_by_task_since(&before);
-    let (tasks, read) = (work(&ledger).acquired, outlived.values().sum::<u64>());
+    let (outlived, all) = (ledger.rows_by_task_since(&before), ledger.rows_by_task());
+    let (tasks, whole) = (work(&ledger).acquired, outlived.values().sum::<u64>());
     for (task, read) in restored(&tasks).0 {
-        assert_eq!(read, outlived.get(task).copied().unwrap_or_default(), "task {task} did not read all rows");
+        let (least, most) = (outlived.get(task).copied().unwrap_or_default(), all[task]);
+        assert!((least..=most).contains(&read), "task {task} read {read} of {least} to {most} rows");
     }
-    assert!(read > 0, "no changelog got anything more");
+    assert!(whole > 0, "no changelog got anything more");
     ledger.check();
 }

@@ -11,6 +11,8 @@ there is not repeated: remove the file to start over.
 import argparse
 import json
 import re
+import signal
+import sys
 import time
 from datetime import datetime, timezone
 
@@ -95,6 +97,8 @@ def main():
     if options.list:
         print("\n".join(row.name for row in wanted))
         return
+    # What was started is ended then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     print(machine())
     if not options.tables:
         run(wanted, options)

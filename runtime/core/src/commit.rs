@@ -82,6 +82,20 @@ impl Slice {
     pub fn times(self, times: usize) -> Self {
         Self { records: self.records.saturating_mul(times), bytes: self.bytes.saturating_mul(times) }
     }
+
+    /// Takes a record of so many bytes out of it, if anything is left of it.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let takes = !self.is_spent();
+        if takes {
+            (self.records, self.bytes) = (self.records - 1, self.bytes.saturating_sub(bytes));
+        }
+        takes
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_spent(&self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
 }
 
 impl Default for Slice {

@@ -2,7 +2,7 @@
 //! broken store and a new owner all come here.
 //!
 //! It is claimed first. Then its rows are brought to where its changelogs stand, a slice at a time, while other tasks go
-//! on. Then it is built, and what expires of its rows indexed, a slice at a time as well.
+//! on. Then it is built, and what expires of its rows is indexed, a slice at a time as well.
 
 mod built;
 mod restore;

@@ -18,6 +18,7 @@ use crate::row::{self, Kind, Value};
 use crate::table::Access;
 
 pub use self::indexing::Indexing;
+pub(crate) use self::size::Counted;
 pub use self::size::Size;
 pub use self::timers::Fired;
 

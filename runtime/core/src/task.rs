@@ -220,6 +220,13 @@ impl Task {
         self.states.iter().flatten().map(|state| state.overlay().bytes()).sum()
     }
 
+    /// Takes note of how many rows of an operator there are in fact.
+    pub(crate) fn recount(&mut self, node: usize, size: Size) {
+        for memory in [&mut self.memory, &mut self.committed] {
+            memory.operators[node].size = size;
+        }
+    }
+
     /// The rows of its operators.
     pub(crate) fn states(&mut self) -> impl Iterator<Item = (usize, &mut State)> {
         self.states.iter_mut().enumerate().filter_map(|(node, state)| Some((node, state.as_deref_mut()?)))

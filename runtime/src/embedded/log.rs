@@ -139,12 +139,12 @@ impl Log {
         Ok(self.extent(topic.place(partition)?).end)
     }
 
-    /// Deletions of rows below this offset may be gone from a changelog.
     /// The first record of a time or later, or the end: there is no index of times.
     pub fn at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, LogError> {
         self.read(topic, partition, self.start(topic, partition)?, None, &mut |_, message| message.timestamp < time)
     }
 
+    /// Deletions of rows below this offset may be gone from a changelog.
     pub(super) fn forgotten(&self, topic: &Topic, partition: Partition) -> Result<Offset, LogError> {
         Ok(self.extent(topic.place(partition)?).wear.forgotten)
     }

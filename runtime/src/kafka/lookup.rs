@@ -1,11 +1,13 @@
 //! Asking a cluster about topics.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::groups::GroupInfo;
 use wasmill_core::record::{Offset, Partition, Timestamp};
 
@@ -16,16 +18,21 @@ use super::fault::is_passing;
 /// How long somebody else's transaction in a topic is waited for before what is committed is read.
 const SETTLE: Duration = Duration::from_secs(10);
 
+/// How often it is asked whether a topic has a partition by now.
+const LEARN: Duration = Duration::from_secs(10);
+
 /// A client that asks about topics.
 pub struct Lookup {
     committed: BaseConsumer<Logs>,
     all: BaseConsumer<Logs>,
+    /// When it was last asked for a topic's partitions because one was unknown.
+    learnt: Mutex<HashMap<String, Instant>>,
 }
 
 impl Lookup {
     /// A client of a cluster.
     pub fn new(client: &Client) -> Result<Self, Error> {
-        Ok(Self { committed: client.lookup()?, all: client.lookup_all()? })
+        Ok(Self { committed: client.lookup()?, all: client.lookup_all()?, learnt: Mutex::default() })
     }
 
     /// The partitions of a topic; `None` if there is no such topic.
@@ -36,7 +43,21 @@ impl Lookup {
     /// The offset behind the last record of a partition, open transactions included: the markers of one that is
     /// committed may come after the answer to its commit, and count.
     pub fn end(&self, topic: &str, partition: Partition) -> Result<Offset, Error> {
-        end(&self.all, topic, partition)
+        let mut asked = watermarks(&self.all, topic, partition);
+        if is_unknown(&asked) && self.learns(topic) {
+            asked = watermarks(&self.all, topic, partition);
+        }
+        ended(asked, topic, partition)
+    }
+
+    /// Asks for the partitions of a topic, some of which may be new: librdkafka goes by what it knows, for many minutes.
+    fn learns(&self, topic: &str) -> bool {
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        if learnt.get(topic).is_some_and(|at| at.elapsed() < LEARN) {
+            return false;
+        }
+        learnt.insert(topic.to_owned(), Instant::now());
+        self.all.fetch_metadata(Some(topic), ASK).is_ok()
     }
 
     /// The first offset that is kept of a partition.
@@ -74,7 +95,8 @@ impl Lookup {
     }
 
     fn is_settled(&self, topic: &str, partition: Partition) -> Result<bool, Error> {
-        Ok(end(&self.committed, topic, partition)? >= end(&self.all, topic, partition)?)
+        let committed = ended(watermarks(&self.committed, topic, partition), topic, partition)?;
+        Ok(committed >= self.end(topic, partition)?)
     }
 }
 
@@ -105,8 +127,12 @@ pub(super) fn watermarks(consumer: &BaseConsumer<Logs>, topic: &str, partition: 
     }
 }
 
-fn end(consumer: &BaseConsumer<Logs>, topic: &str, partition: Partition) -> Result<Offset, Error> {
-    let asked = watermarks(consumer, topic, partition);
+fn is_unknown<T>(asked: &KafkaResult<T>) -> bool {
+    let code = asked.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+    code == Some(RDKafkaErrorCode::UnknownPartition)
+}
+
+fn ended(asked: KafkaResult<(i64, i64)>, topic: &str, partition: Partition) -> Result<Offset, Error> {
     let failed = |error| Error::failed(format!("find the end of {topic} partition {partition}"), error);
     asked.map(|(_, end)| Offset(end)).map_err(failed)
 }

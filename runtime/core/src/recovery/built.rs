@@ -1,14 +1,14 @@
-//! A task whose rows are where its changelogs stand, until what expires of them is indexed.
+//! A task whose rows are where its changelogs stand, until its stores count as current.
 
 use crate::commit::{Guarantee, Slice};
 use crate::port::Fault;
 use crate::record::{Now, Timestamp};
 use crate::recovery::{Left, Restored};
-use crate::state::Indexing;
+use crate::state::{Counted, Indexing};
 use crate::task::Task;
 use crate::task::memory::Local;
 
-/// A task that is built, and stores of it that count as behind until their index is whole.
+/// A task that is built, and stores of it that count as behind.
 #[derive(Debug)]
 pub(super) struct Built {
     task: Task,
@@ -22,15 +22,16 @@ pub(super) struct Built {
 #[derive(Debug)]
 pub(super) struct Behind {
     /// Whose it is.
-    pub(super) node: usize,
+    node: usize,
     /// What it will stand at, without the epoch.
-    pub(super) local: Local,
+    local: Local,
     index: Indexing,
+    counted: Counted,
 }
 
 impl Behind {
     pub(super) fn new(node: usize, local: Local) -> Self {
-        Self { node, local, index: Indexing::default() }
+        Self { node, local, index: Indexing::default(), counted: Counted::default() }
     }
 }
 
@@ -56,19 +57,27 @@ impl Built {
         self.behind.is_empty()
     }
 
-    /// Goes on with the index of each store that is behind. Those of which it is whole count as current from now on, at
-    /// least once from the next epoch on: until then what they say of the task does not count all of their rows.
-    pub(super) fn index(&mut self, slice: Slice, now: Timestamp) -> Result<(), Fault> {
-        for behind in std::mem::take(&mut self.behind) {
-            let Behind { node, local, mut index } = behind;
-            let epoch = self.task.epoch();
-            let Some((_, state)) = self.task.states().find(|(of, _)| *of == node) else { continue };
-            if !state.index_expiry(&mut index, slice)? {
-                self.behind.push(Behind { node, local, index });
-            } else if self.guarantee == Guarantee::ExactlyOnce {
-                let local = Local { epoch: Some(epoch), ..local };
-                state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now)?;
-                state.flush()?;
+    /// Goes on with the stores that are behind, as far as a slice goes: what expires is indexed, and at least once all rows
+    /// are counted, for the changelog may have some of an epoch that the memory knows nothing of.
+    ///
+    /// A store counts as current from then on, at least once from the next epoch on: until then what it says of the task
+    /// does not count all of its rows.
+    pub(super) fn go_on(&mut self, slice: &mut Slice, now: Timestamp) -> Result<(), Fault> {
+        let epoch = self.task.epoch();
+        for mut behind in std::mem::take(&mut self.behind) {
+            let Some((_, state)) = self.task.states().find(|(node, _)| *node == behind.node) else { continue };
+            let is_indexed = state.index_expiry(&mut behind.index, slice)?;
+            match self.guarantee {
+                _ if !is_indexed => self.behind.push(behind),
+                Guarantee::ExactlyOnce => {
+                    let local = Local { epoch: Some(epoch), ..behind.local };
+                    state.apply(vec![(Local::ROW.to_vec(), Some(local.encode()))], now)?;
+                    state.flush()?;
+                }
+                Guarantee::AtLeastOnce if state.count(&mut behind.counted, slice)? => {
+                    self.task.recount(behind.node, behind.counted.size);
+                }
+                Guarantee::AtLeastOnce => self.behind.push(behind),
             }
         }
         Ok(())

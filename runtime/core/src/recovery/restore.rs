@@ -150,11 +150,11 @@ impl Restore {
         (anew, self.left().map(|left| left.done + left.left).sum(), self.id())
     }
 
-    /// Goes on with a task of which all was read: builds it, and indexes a slice of what expires. Answers it once that is
-    /// done. If it fails its stores are closed.
-    pub(crate) fn build(&mut self, by: &Builder<'_>, slice: Slice) -> Result<Option<(Task, Restored)>, Fault> {
+    /// Goes on with a task of which all was read: builds it, and does a slice of what its stores lack. Answers it once they
+    /// lack nothing. If it fails its stores are closed.
+    pub(crate) fn build(&mut self, by: &Builder<'_>, slice: &mut Slice) -> Result<Option<(Task, Restored)>, Fault> {
         let mut built = self.built.take().map_or_else(|| self.assemble(by), Ok)?;
-        built.index(slice, by.now)?;
+        built.go_on(slice, by.now)?;
         if !built.is_current() {
             self.built = Some(built);
             return Ok(None);
@@ -211,7 +211,6 @@ impl Restore {
         let mut states: Vec<_> = stage.nodes.iter().map(|_| None).collect();
         for (node, store, is_empty) in stores {
             let kept = number_states(&mut memory, operators, node);
-            let opened = State::new(store, kept);
             let size = &mut memory.operators[node].size;
             if size.rows > 0 && is_empty {
                 if row.guarantee == Guarantee::ExactlyOnce && repair == Repair::Never {
@@ -220,11 +219,7 @@ impl Restore {
                 }
                 *size = Size::default();
             }
-            // At least once, the changelog may have rows of an epoch that the memory knows nothing of.
-            if row.guarantee == Guarantee::AtLeastOnce && behind.iter().any(|behind| behind.node == node) {
-                memory.operators[node].size = opened.count()?;
-            }
-            states[node] = Some(Box::new(opened));
+            states[node] = Some(Box::new(State::new(store, kept)));
         }
         let task = Task::new(self.id(), self.lease(), stage.clone(), row, memory, states, now);
         Ok(Built::new(task, restored, row.guarantee, behind, read))

@@ -113,10 +113,15 @@ impl Rows {
     }
 
     /// Reads a slice of the changelog, in batches that each carry the offset that they end at. Answers whether anything came.
-    pub(super) fn read(&mut self, changelog: &mut dyn Changelog, slice: Slice, wait: Duration) -> Result<bool, Fault> {
+    pub(super) fn read(
+        &mut self,
+        changelog: &mut dyn Changelog,
+        mut slice: Slice,
+        wait: Duration,
+    ) -> Result<bool, Fault> {
         let Some(tail) = self.tail.as_mut().filter(|tail| !tail.is_loaded) else { return Ok(false) };
         let (state, begun) = (&mut self.state, tail.next);
-        let (mut records, mut bytes, mut failed) = (0, 0, None);
+        let mut failed = None;
         let read = changelog.read(self.changelog, self.partition, begun..tail.end, wait, &mut |offset, row, value| {
             let taken = state.derive(row, value).and_then(|()| {
                 state.settle();
@@ -124,14 +129,9 @@ impl Rows {
                 tail.rows += 1;
                 if state.overlay().bytes() < BATCH { Ok(()) } else { state.load(&tail.unfinished(), tail.is_anew()) }
             });
-            records += 1;
-            bytes += row.len() + value.map_or(0, <[u8]>::len);
+            slice.take(row.len() + value.map_or(0, <[u8]>::len));
             failed = taken.err();
-            if failed.is_none() && records < slice.records && bytes < slice.bytes {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            if failed.is_none() && !slice.is_spent() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if let Some(error) = failed {
             return Err(error.into());

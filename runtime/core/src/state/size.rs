@@ -1,6 +1,7 @@
 //! How many rows an operator has. It is counted as epochs are committed: nobody has to go through a store for it.
 
 use super::State;
+use crate::commit::Slice;
 use crate::port::StoreError;
 use crate::row::{self, Kind};
 
@@ -11,6 +12,14 @@ pub struct Size {
     pub rows: u64,
     /// Timers that are set, in both domains.
     pub timers: u64,
+}
+
+/// How many rows were counted so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) size: Size,
+    /// The row that is counted next; the first, if there is none.
+    from: Vec<u8>,
 }
 
 impl Size {
@@ -45,10 +54,21 @@ impl State {
         Ok(size)
     }
 
-    /// Counts all rows, which must be in the store: for one whose changelog may be ahead of what the task remembers.
-    pub(crate) fn count(&self) -> Result<Size, StoreError> {
-        let mut size = Size::default();
-        self.rows.scan(&[Kind::Value as u8], &mut |row, _| size.of(row).map(|count| *count += 1).is_some())?;
-        Ok(size)
+    /// Goes on with a count of all rows, which must be in the store: for one whose changelog may be ahead of what the task
+    /// remembers. Answers whether it is over.
+    pub(crate) fn count(&self, counted: &mut Counted, slice: &mut Slice) -> Result<bool, StoreError> {
+        let first = std::mem::take(&mut counted.from);
+        let (from, mut next) = (if first.is_empty() { &[Kind::Value as u8] } else { &first[..] }, None);
+        self.rows.scan(from, &mut |row, value| {
+            let Some(count) = counted.size.of(row) else { return false };
+            if !slice.take(row.len() + value.len()) {
+                next = Some(row.to_vec());
+                return false;
+            }
+            *count += 1;
+            true
+        })?;
+        counted.from = next.unwrap_or_default();
+        Ok(counted.from.is_empty())
     }
 }

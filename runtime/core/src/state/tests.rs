@@ -165,7 +165,7 @@ fn what_comes_due_is_handed_out_in_bounds() {
     assert_eq!((taken, state.earliest(Due::Expiry)), (vec![1, 1, 1, 1, 1], Ok(None)));
 }
 
-/// As when a node takes over a task whose rows it has to read: of five rows, two at a time, and no more than 9 MiB and one.
+/// As when a node takes over a task whose rows it has to read: of five rows of 9 MiB two at a time, or one.
 #[test]
 fn the_index_of_what_expires_is_written_in_slices() {
     let mut state = state(Some(10));
@@ -176,21 +176,28 @@ fn the_index_of_what_expires_is_written_in_slices() {
         state.derive(&row::value(0, key, b""), Some(&value)).unwrap();
         commit(&mut state);
     }
-    let mut indexed = |slice| {
-        let (mut at, mut slices) = (Indexing::default(), 0);
-        while !state.index_expiry(&mut at, slice).unwrap() {
+    let mut slices = |slice: Slice| {
+        let (mut at, mut slices) = (Indexing::default(), 1);
+        while !state.index_expiry(&mut at, &mut slice.clone()).unwrap() {
             assert!(state.overlay().is_empty());
             slices += 1;
         }
         slices
     };
     let (few, short) = (Slice { records: 2, bytes: usize::MAX }, Slice { records: usize::MAX, bytes: 9 << 20 });
-    assert_eq!((indexed(few), indexed(short)), (3, 5));
+    assert_eq!((slices(few), slices(short)), (3, 5));
     for at in 0..5 {
         let due = state.due(Due::Expiry, Timestamp(10 + at), 99).unwrap();
         assert_eq!(due.iter().map(|row| row.at).collect::<Vec<_>>(), [Timestamp(10 + at)]);
         due.iter().for_each(|row| state.expire(row, Timestamp(10 + at)).unwrap());
     }
+}
+
+/// A count of all rows, two at a time.
+fn counted(state: &mut State) -> Size {
+    let mut counted = Counted::default();
+    while !state.count(&mut counted, &mut Slice { records: 2, bytes: usize::MAX }).unwrap() {}
+    counted.size
 }
 
 /// Sizes are those of a count of all rows, over commits, undone calls, dropped epochs and whatever the cache knows.
@@ -280,7 +287,7 @@ mod sizes {
                         state.apply(Vec::new(), Timestamp(0)).unwrap();
                         if flushes {
                             state.flush().unwrap();
-                            prop_assert_eq!(size, state.count().unwrap());
+                            prop_assert_eq!(size, counted(&mut state));
                         }
                     }
                     _ => {}
@@ -288,7 +295,7 @@ mod sizes {
             }
             state.drop_epoch();
             state.flush().unwrap();
-            prop_assert_eq!(size, state.count().unwrap());
+            prop_assert_eq!(size, counted(&mut state));
         }
     }
 }

@@ -109,9 +109,9 @@ impl Worker {
         // They are built with the next versions, as if they were acquired then.
         for restore in self.restoring.iter_mut().filter(|restore| stages.contains(&restore.id().stage)) {
             restore.forget_verdicts();
-            restore.unbuild();
             last.insert(restore.id(), restore.epoch());
         }
+        self.restoring.unbuild(&stages);
         Reloaded { last }
     }
 }

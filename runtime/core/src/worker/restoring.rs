@@ -54,6 +54,12 @@ impl Restoring {
         Some(self.restores.remove(at))
     }
 
+    /// Has tasks that were built already built anew, of other operators.
+    pub(super) fn unbuild(&mut self, stages: &BTreeSet<u16>) {
+        self.restores.iter_mut().filter(|restore| stages.contains(&restore.id().stage)).for_each(Restore::unbuild);
+        self.restores.sort_by_key(Restore::order);
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.restores.is_empty()
@@ -216,7 +222,7 @@ impl Worker {
 
     /// Goes on with the tasks of which nothing is left to be read, until they are built.
     fn build(&mut self, now: Timestamp) -> Result<(), Fault> {
-        let (repair, mut tried) = (self.terms.repair, BTreeSet::new());
+        let (repair, mut slice, mut tried) = (self.terms.repair, self.slice(), BTreeSet::new());
         while let Some(mut restore) = self.restoring.take_whole(&tried) {
             let id = restore.id();
             tried.insert(id);
@@ -227,14 +233,16 @@ impl Worker {
             let stage = usize::from(id.stage);
             let (Some(stage), Some(operators)) = (self.stages.get(stage), self.operators.get(stage)) else { continue };
             let (by, mut built) = (Builder { stage, operators, repair, now }, None);
-            let answer = restore.build(&by, self.slice()).map(|task| built = task);
+            let answer = restore.build(&by, &mut slice).map(|task| built = task);
+            if answer.is_ok() {
+                self.distrust.acquit(id);
+            }
             let trusted = self.trust(&mut restore, answer);
             let Some((task, restored)) = built else {
                 self.restoring.push(restore);
                 trusted?;
                 continue;
             };
-            self.distrust.acquit(id);
             self.events.push(Event::Acquired { task: id, epoch: task.epoch(), restored, care: *task.care() });
             let (positions, paused) = (task.positions(), task.paused().is_some());
             self.tasks.insert(id, task);

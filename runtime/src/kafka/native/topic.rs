@@ -9,8 +9,8 @@ use rdkafka_sys as sys;
 
 use super::client::Callbacks;
 
-/// A handle of a topic, to be dropped before its client. librdkafka looks a topic up at once when its first handle is
-/// made, and keeps what it learns as long as there is one.
+/// A handle of a topic, to be dropped before its client. librdkafka looks a topic up at once when a handle is made and the
+/// topic is new to the client, which it is no more once a partition of it is assigned.
 pub(super) struct Topic(NonNull<sys::rd_kafka_topic_t>);
 
 impl Drop for Topic {

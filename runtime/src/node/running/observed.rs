@@ -83,15 +83,15 @@ impl Observed {
         }
     }
 
-    /// What a worker lags by. Its tasks may be of partitions that nobody knew when the pipeline was prepared.
+    /// What a worker lags by. It may read partitions that were not there when the pipeline was prepared.
     fn lag(&self, prepared: &Prepared, worker: &Status) -> Vec<(String, Partition, u64)> {
         let of = |(&key, &next): (&(TaskId, u32), &Offset)| {
             let ((task, input), partition) = (key, key.0.partition);
-            let topic = prepared.reads(task, input)?;
+            let topic = &prepared.assembly.topology.input(task, input)?.topic;
             let end = self.backend.end(topic, partition).ok()?;
             // The end of a topic may lie behind markers, which are no records: who has read to the end lags by nothing.
             let read = worker.quiet && worker.ends.get(&key).copied().flatten().is_some_and(|at| at >= end);
-            Some((topic.to_owned(), partition, if read { 0 } else { (end.0 - next.0).max(0) as u64 }))
+            Some((topic.clone(), partition, if read { 0 } else { (end.0 - next.0).max(0) as u64 }))
         };
         worker.next.iter().filter_map(of).collect()
     }

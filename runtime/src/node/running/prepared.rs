@@ -98,13 +98,6 @@ impl Prepared {
         })
     }
 
-    /// The topic of an input of a task that may have been added since, unless it has no partition for it.
-    pub(super) fn reads(&self, task: TaskId, input: u32) -> Option<&str> {
-        let topic = self.assembly.topology.input(task, input)?.topic.as_str();
-        let added = !self.assembly.tasks.contains(&task);
-        (added || task.partition.0 < self.widths.topic(topic)).then_some(topic)
-    }
-
     /// Those inputs that are repartition topics.
     pub(super) fn repartitioned(&self) -> impl Iterator<Item = (TaskId, u32, &str)> {
         self.inputs().filter(|&(task, input, _)| self.is_own(task, input))
