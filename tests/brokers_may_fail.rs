@@ -230,7 +230,7 @@ fn tasks_are_left_to_others_though_their_epoch_cannot_be_committed() {
     await_shares(&[&first, &second], TASKS);
     flow.end();
     let lines = first.stop().lines.join("\n");
-    assert!(lines.contains("did not release revoked tasks in time"), "{lines}");
+    assert!(lines.contains("tasks were not let go in time"), "{lines}");
     second.stop();
     println!("{}", ledger.check());
 }

@@ -94,7 +94,8 @@ impl Rebalances {
             self.tell(Event::Revoked { tasks: tasks.clone(), released });
             // Nothing is ever sent: the answer is that the sender is dropped.
             if answered.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
-                tracing::warn!(tasks = tasks.len(), "workers did not release revoked tasks in time");
+                // Who was to have them released has the same deadline, and warns.
+                tracing::debug!(tasks = tasks.len(), "revoked tasks were not released in time");
             }
         }
         shared.leases().void(&tasks);
