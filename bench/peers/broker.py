@@ -52,14 +52,17 @@ class Broker:
             command = [self.java[0], *heap, *self.java[1:], "kafka.Kafka", settings]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.address = f"127.0.0.1:{port}"
-        self.await_answer(port)
+        try:
+            self.await_answer(port)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def await_answer(self, port):
         deadline = time.monotonic() + START
         while not listens(port):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
                 raise SystemExit(f"the broker does not start: see {self.place / 'log'}")
             time.sleep(0.1)
 

@@ -19,6 +19,9 @@ const CONNECT: Duration = Duration::from_secs(8);
 /// How long a question about topics may take.
 pub(super) const ASK: Duration = Duration::from_secs(10);
 
+/// Records of a partition that are fetched ahead.
+const AHEAD: u32 = 100_000;
+
 /// Why something could not be done on Kafka.
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
 pub enum Error {
@@ -201,7 +204,13 @@ impl Client {
 
     /// A consumer of data that never joins its group.
     pub(super) fn data(&self, group: &str) -> ClientConfig {
-        self.reader(group, "100", &[("queued.min.messages", "100000"), ("queued.max.messages.kbytes", "16384")])
+        self.data_ahead(group, AHEAD)
+    }
+
+    /// The same that fetches so many records of a partition ahead.
+    pub(super) fn data_ahead(&self, group: &str, ahead: u32) -> ClientConfig {
+        let ahead = ahead.to_string();
+        self.reader(group, "100", &[("queued.min.messages", &ahead), ("queued.max.messages.kbytes", "16384")])
     }
 
     /// A consumer of changelogs.

@@ -18,6 +18,11 @@ use super::fault::asked;
 use super::pipeline::Pipeline;
 use crate::topology::Start;
 
+/// Records of a partition that are fetched ahead where a stage reads what another one sends to it: a consumer hands out
+/// records in the order in which they came, so that those of the second stage wait behind all that was fetched of the first
+/// one's source.
+const AHEAD_OF_REPARTITION: u32 = 10_000;
+
 /// How long one consumer is waited for before the next has its turn, where a worker needs several.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -54,7 +59,9 @@ impl Source {
                 lane_of.insert((stage, index), lane);
             }
         }
-        let config = pipeline.client.data(&pipeline.identity.group());
+        let repartitions = pipeline.topology.inputs.iter().flatten().any(|input| input.repartition);
+        let (client, group) = (&pipeline.client, pipeline.identity.group());
+        let config = if repartitions { client.data_ahead(&group, AHEAD_OF_REPARTITION) } else { client.data(&group) };
         let lanes = readers.iter().map(|_| Lane::new(&config)).collect::<Result<_, _>>()?;
         let pipeline = Arc::clone(pipeline);
         Ok(Self {
