@@ -32,19 +32,10 @@ impl State {
 
     /// Indexes rows of a state, from one on, which becomes the one to go on from. Answers whether these were all.
     fn index_some(&mut self, of: &[u8], from: &mut Vec<u8>, slice: &mut Slice) -> Result<bool, StoreError> {
-        let (mut found, mut next) = (Vec::new(), None);
-        let first = if from.is_empty() { of } else { from.as_slice() };
-        self.rows.scan(first, &mut |row, stored| {
-            if !row.starts_with(of) {
-                return false;
-            }
-            if !slice.take(row.len() + stored.len()) {
-                next = Some(row.to_vec());
-                return false;
-            }
+        let mut found = Vec::new();
+        let is_whole = self.scan_some(of, from, slice, &|row| row.starts_with(of), &mut |row, stored| {
             let written = Value::decode(stored).and_then(|value| value.written);
             found.extend(written.and_then(|written| Some((row.to_vec(), self.ends(row, written)?))));
-            true
         })?;
         if !found.is_empty() {
             found.iter().for_each(|(row, ends)| self.await_expiry(row, *ends));
@@ -52,8 +43,32 @@ impl State {
             self.apply(Vec::new(), Timestamp::NONE)?;
             self.flush()?;
         }
-        let is_whole = next.is_none();
-        *from = next.unwrap_or_default();
         Ok(is_whole)
+    }
+
+    /// Goes through a slice of those rows behind `first` that `of` takes, from one on, which becomes the one to go on from; none is the
+    /// first. Answers whether these were all.
+    pub(super) fn scan_some(
+        &self,
+        first: &[u8],
+        from: &mut Vec<u8>,
+        slice: &mut Slice,
+        of: &dyn Fn(&[u8]) -> bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<bool, StoreError> {
+        let at = std::mem::take(from);
+        self.rows.scan(if at.is_empty() { first } else { &at }, &mut |row, value| {
+            if !of(row) {
+                return false;
+            }
+            let takes = slice.take(row.len() + value.len());
+            if takes {
+                visit(row, value);
+            } else {
+                *from = row.to_vec();
+            }
+            takes
+        })?;
+        Ok(from.is_empty())
     }
 }

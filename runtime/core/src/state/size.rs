@@ -45,7 +45,6 @@ impl State {
     /// they were written, as most are, are in the cache, if there is one.
     pub fn size(&self, committed: Size) -> Result<Size, StoreError> {
         let mut size = committed;
-        let counts = |row: &[u8]| matches!(row::kind(row), Some(Kind::Value | Kind::Timer));
         self.rows.changes(&counts, &mut |row, was, is| {
             if let Some(count) = size.of(row).filter(|_| was != is) {
                 *count = if is { *count + 1 } else { count.saturating_sub(1) };
@@ -57,18 +56,14 @@ impl State {
     /// Goes on with a count of all rows, which must be in the store: for one whose changelog may be ahead of what the task
     /// remembers. Answers whether it is over.
     pub(crate) fn count(&self, counted: &mut Counted, slice: &mut Slice) -> Result<bool, StoreError> {
-        let first = std::mem::take(&mut counted.from);
-        let (from, mut next) = (if first.is_empty() { &[Kind::Value as u8] } else { &first[..] }, None);
-        self.rows.scan(from, &mut |row, value| {
-            let Some(count) = counted.size.of(row) else { return false };
-            if !slice.take(row.len() + value.len()) {
-                next = Some(row.to_vec());
-                return false;
-            }
-            *count += 1;
-            true
-        })?;
-        counted.from = next.unwrap_or_default();
-        Ok(counted.from.is_empty())
+        let Counted { size, from } = counted;
+        self.scan_some(&[Kind::Value as u8], from, slice, &counts, &mut |row, _| {
+            size.of(row).into_iter().for_each(|count| *count += 1);
+        })
     }
+}
+
+/// Whether a row is one that is counted.
+fn counts(row: &[u8]) -> bool {
+    matches!(row::kind(row), Some(Kind::Value | Kind::Timer))
 }
