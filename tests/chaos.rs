@@ -92,6 +92,7 @@ impl Round<'_> {
         self.supervise();
         let (what, victim) = (self.random.below(ACTS.len()), self.random.below(NODES));
         self.acts[what] += 1;
+        println!("{} {}: {}", jiff::Timestamp::now(), self.names[victim], ACTS[what]);
         let store = self.ledger.place.path(&format!("{}/store", self.names[victim]));
         let copy = store.with_extension("before");
         match ACTS[what] {

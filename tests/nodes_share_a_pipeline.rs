@@ -11,8 +11,6 @@ const PARTITIONS: usize = 8;
 /// Of two stages.
 const TASKS: usize = 2 * PARTITIONS;
 const LINES: usize = 4_000;
-/// How long a node is waited for before it gets more to do.
-const IDLE: Duration = Duration::from_millis(400);
 
 /// 3 nodes of 2 workers, 8 partitions, sled, sessions of 15 s; at least 100 kills between commits, 40 of them with an open
 /// epoch. One in twelve times a node does not come back, and another one with an empty disk comes in its place.
@@ -28,9 +26,7 @@ fn three_nodes_count_exactly_once_over_100_kills() {
         let (victim, commits) = ((seed >> 33) as usize % nodes.len(), 4 + (seed >> 40) as usize % 8);
         let before = nodes[victim].said().committed;
         let worked = |said: &Said| said.committed >= before + commits;
-        while !nodes[victim].waits(IDLE, worked) {
-            cluster.produce(LINES, seed + cluster.fed() as u64);
-        }
+        cluster.feed(&nodes[victim], LINES, "commits", worked);
         nodes[victim].waits(Duration::from_micros((seed >> 20) % 60_000), |_| false);
         let said = nodes.remove(victim).kill();
         kills += 1;
@@ -102,11 +98,7 @@ fn a_node_that_slept_through_its_session_commits_nothing() {
     cluster.produce(LINES, 6);
     let (sleeper, other) = (cluster.node("node-0", &[]), cluster.node("node-1", &[]));
     other.until("tasks of its own", |said| !said.tasks.is_empty());
-    let mut seed = 7;
-    while !sleeper.waits(IDLE, |said| said.open() > 0 && said.committed > 3) {
-        cluster.produce(LINES, seed);
-        seed += 1;
-    }
+    cluster.feed(&sleeper, LINES, "an open epoch", |said| said.open() > 0 && said.committed > 3);
     cluster.produce(LINES, 100);
     sleeper.waits(Duration::from_secs(5), |said| said.open() > 0);
     sleeper.signal("STOP");
@@ -131,12 +123,7 @@ fn a_node_whose_call_does_not_come_back_leaves_its_tasks_and_ends() {
     let other = cluster.node("node-1", &times);
     other.until("tasks of its own", |said| !said.tasks.is_empty());
     let stuck = cluster.node("node-0", &[&times[..], &["--hang-at", "token:7"]].concat());
-    let mut seed = 9;
-    while !stuck.waits(IDLE, |said| said.ended) {
-        cluster.produce(LINES, seed);
-        seed += 1;
-        assert!(seed < 400, "it does not end");
-    }
+    cluster.feed(&stuck, LINES, "its end", |said| said.ended);
     let said = stuck.kill();
     let why = "a call to Kafka has not come back for 35s: this process leaves its tasks to others, and ends";
     assert!(said.lines.iter().any(|line| line.contains(why)), "{}", said.lines.join("\n"));

@@ -3,15 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 
 use crate::support::counting::Counting;
 use crate::support::fleet::{Node, Said};
 
 const PARTITIONS: usize = 4;
 const LINES: usize = 3_000;
-/// How long a node is waited for before it gets more to do.
-const IDLE: Duration = Duration::from_millis(300);
 
 /// Steps at which the open epoch was not committed.
 const UNDONE: [&str; 9] = ["claim", "begin", "process", "seal", "changelog", "flush", "token", "rows", "restore"];
@@ -71,17 +68,22 @@ impl Left {
     }
 }
 
-/// Has a node work until it ends by itself.
-fn feed(cluster: &mut Counting, node: Node) -> Said {
-    while !node.waits(IDLE, |said| said.ended) {
-        cluster.produce(LINES, cluster.fed() as u64);
-    }
-    node.kill()
+/// Has all tasks commit, so that there is something to restore, and answers where they stand then.
+fn begin(cluster: &mut Counting, data: &str) -> Epochs {
+    cluster.produce(LINES, 0);
+    cluster.finish(data);
+    all_tasks(cluster.node(data, &[])).epochs
+}
+
+/// Has a node acquire all tasks and stop.
+fn all_tasks(node: Node) -> Said {
+    node.until("all tasks", |said| said.tasks.len() == 2 * PARTITIONS);
+    node.stop()
 }
 
 /// Ends a node at each step in turn, each behind some epochs. `data` is the directory of the next node by its number.
 fn end_at_each_step(cluster: &mut Counting, data: impl Fn(usize) -> &'static str) {
-    let mut found = Epochs::new();
+    let mut found = begin(cluster, data(0));
     let mut before: Option<(&str, Left, Epochs)> = None;
     let steps = UNDONE.iter().chain([&EITHER]).chain(&DONE).chain([&""]);
     for (number, &step) in steps.enumerate() {
@@ -99,10 +101,10 @@ fn end_at_each_step(cluster: &mut Counting, data: impl Fn(usize) -> &'static str
         }
         let node = cluster.node(directory, options);
         let said = if step.is_empty() {
-            node.until("all tasks", |said| said.tasks.len() == 2 * PARTITIONS);
-            node.stop()
+            all_tasks(node)
         } else {
-            feed(cluster, node)
+            cluster.feed(&node, LINES, step, |said| said.ended);
+            node.kill()
         };
         if let Some((step, left, known)) = &before {
             left.check(step, known, &said.epochs);

@@ -3,11 +3,26 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use std::io::Write;
 use tempfile::TempDir;
+
+/// How long a process may run, in seconds: one that hangs fails its test by a signal, and holds up no others.
+const LIFETIME: u32 = 900;
+
+/// Has a command end by a signal when it runs too long.
+pub(crate) fn limit(command: &mut Command) {
+    // SAFETY: between fork and exec only `alarm` is called, which is safe there. An alarm outlives exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::alarm(LIFETIME);
+            Ok(())
+        });
+    }
+}
 
 /// The repository.
 pub(crate) fn repository() -> PathBuf {
@@ -48,6 +63,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wasmill"));
         command.args(arguments).current_dir(self.directory.path()).env_remove("WASMILL_BROKERS");
         command.env("NO_COLOR", "1").env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+        limit(&mut command);
         command
     }
 

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::command::{Place, repository};
-use super::fleet::Node;
+use super::fleet::{Node, Said};
 use super::kafka::Broker;
 use super::words;
+
+/// How long a node is waited for before it gets more to do.
+const IDLE: Duration = Duration::from_millis(300);
+
+/// How long anything may take while there is something to do.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Word count on the broker that tests share, by nodes of one cluster.
 pub(crate) struct Counting {
@@ -33,11 +40,6 @@ impl Counting {
         Self { place, name, partitions, text: String::new() }
     }
 
-    /// Bytes of what was produced.
-    pub(crate) fn fed(&self) -> usize {
-        self.text.len()
-    }
-
     /// A path in its directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.path(name)
@@ -51,6 +53,16 @@ impl Counting {
             ["produce", &topic, "--brokers", &Broker::shared().address(), "--partitions", &self.partitions.to_string()];
         self.place.run_with(arguments, text.as_bytes()).ok();
         self.text.push_str(&text);
+    }
+
+    /// Gives a node something to do until what it said is as wanted, and fails if that takes too long.
+    #[track_caller]
+    pub(crate) fn feed(&mut self, node: &Node, lines: usize, what: &str, wanted: impl Fn(&Said) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !node.waits(IDLE, &wanted) {
+            assert!(Instant::now() < deadline, "{what} did not come:\n{}", node.said().lines.join("\n"));
+            self.produce(lines, self.text.len() as u64);
+        }
     }
 
     fn arguments(data: &str) -> Vec<String> {
@@ -67,11 +79,17 @@ impl Counting {
         Node::start(self.place.command(arguments))
     }
 
+    /// Does what there is to do with one node.
+    #[track_caller]
+    pub(crate) fn finish(&self, data: &str) {
+        let arguments = Self::arguments(data).into_iter().chain(["--until-end".into()]);
+        self.place.run(arguments).ok();
+    }
+
     /// Does what is left to do with one more node, and checks what kafka-clients reads.
     #[track_caller]
     pub(crate) fn check(&self) -> usize {
-        let arguments = Self::arguments("last").into_iter().chain(["--until-end".into()]);
-        self.place.run(arguments).ok();
+        self.finish("last");
         let topic = format!("{}-counts", self.name);
         Broker::shared().settle(&topic);
         let (mut counts, mut last) = (0, BTreeMap::new());

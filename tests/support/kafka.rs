@@ -16,6 +16,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wasmill::kafka::{Client, Timing};
 
+use super::command::limit;
+
 const START: Duration = Duration::from_mins(5);
 /// Runs a command, and kills it when it is told to, or when whoever could tell it is gone; then it cleans up too.
 const WATCHDOG: &str = r#""$@" & read -r told; kill -9 $!; wait $!; [ "$told" = kill ] || rm -rf "$PWD""#;
@@ -199,6 +201,7 @@ fn java_lines(name: &str, arguments: &[&str], visit: &mut dyn FnMut(String)) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka").join(name);
     let mut command = java(Path::new("."));
     command.arg(source).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    limit(&mut command);
     let mut process = command.spawn().unwrap_or_else(|error| no_java(&error));
     let lines = BufReader::new(process.stdout.take().expect("its output")).lines();
     lines.for_each(|line| visit(line.expect("its output")));

@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 
 pub use self::deletions::{delete, forget, purge};
 pub use self::descriptions::{Described, describe, list};
-pub(super) use self::descriptions::{compacted, partitions};
+pub(super) use self::descriptions::{compacted, members, partitions};
 pub use self::topics::{Kind, NewTopic, create, grow};
 use super::client::{ASK, Client, Error, Logs};
 use super::fault::describe as reason;

@@ -4,6 +4,7 @@
 //! poll the group consumer, for a consumer that is not polled through an outage loses its membership for good.
 
 mod leases;
+mod orphans;
 mod thread;
 
 use std::collections::BTreeSet;
@@ -77,11 +78,16 @@ pub struct Group {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What a member is in a group: its generation, and its id.
+type Membership = (i32, String);
+
 /// What the thread, its callbacks and the workers share.
 struct Shared {
     pipeline: Arc<Pipeline>,
     consumer: RwLock<Option<BaseConsumer<Rebalances>>>,
     leases: Mutex<Leases>,
+    /// The membership that the thread is to give up, to join again.
+    anew: Mutex<Option<Membership>>,
     stop: AtomicU8,
 }
 
@@ -104,10 +110,16 @@ impl Group {
             pipeline: Arc::clone(pipeline),
             consumer: RwLock::new(None),
             leases: Mutex::default(),
+            anew: Mutex::default(),
             stop: AtomicU8::new(RUN),
         });
         let consumer = thread::join(&shared, &events)?;
         *shared.consumer.write().unwrap_or_else(PoisonError::into_inner) = Some(consumer);
+        let watched = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("orphans".into())
+            .spawn(move || orphans::watch(&watched))
+            .map_err(|error| Error::failed("start the thread that looks for tasks that nobody has", error))?;
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(format!("group {}", pipeline.identity.pipeline))
@@ -165,8 +177,7 @@ impl Group {
 
     /// What the node proves its membership with, as it is at this moment.
     pub(super) fn member(&self) -> Result<Member, Fault> {
-        let consumer = self.shared.consumer.read().unwrap_or_else(PoisonError::into_inner);
-        consumer.as_ref().and_then(Member::of).ok_or_else(|| {
+        self.shared.member().ok_or_else(|| {
             Fault::Abort(format!("commit: this node is no member of group {}", self.shared.pipeline.identity.group()))
         })
     }
@@ -181,6 +192,23 @@ impl Drop for Group {
 impl Shared {
     fn leases(&self) -> std::sync::MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn member(&self) -> Option<Member> {
+        let consumer = self.consumer.read().unwrap_or_else(PoisonError::into_inner);
+        consumer.as_ref().and_then(Member::of)
+    }
+
+    fn membership(&self) -> Option<Membership> {
+        self.member().map(|member| (member.generation(), member.id().to_owned()))
+    }
+
+    /// The topics whose partitions are the group's tasks.
+    fn topics(&self) -> Vec<&str> {
+        let mut topics: Vec<_> = self.pipeline.topology.tasks.iter().map(String::as_str).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
     }
 
     fn is_stopping(&self) -> bool {

@@ -10,7 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::{asking, block_on, options, with_admin};
 use crate::kafka::client::{ASK, Client, Error, Logs};
 use crate::kafka::fault::{describe as reason, told};
-use crate::kafka::native::describe::topic_ids;
+use crate::kafka::native::describe::{GroupMember, group_members, topic_ids};
 
 /// What a topic is like.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -150,4 +150,10 @@ pub(crate) fn partitions(lookup: &BaseConsumer<Logs>, topic: &str) -> Result<Opt
         ) => Ok(None),
         Some(code) => Err(Error::failed(format!("describe topic {topic}"), told(code))),
     }
+}
+
+/// The members of a consumer group and what each was given; `None` while it rebalances, or if it has none.
+pub(crate) fn members(client: &Client, group: &str) -> Result<Option<Vec<GroupMember>>, Error> {
+    let asked = with_admin(client, |admin| group_members(admin.inner(), group, ASK))?;
+    asked.map_err(|error| Error::failed(format!("describe group {group}"), reason(&error)))
 }

@@ -22,6 +22,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long to wait before joining again after a fatal error, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// How long leaving the group may take when all tasks are released.
+const LEAVING: Duration = Duration::from_secs(3);
+
 /// Answers the group's rebalances.
 pub(super) struct Rebalances {
     shared: Weak<Shared>,
@@ -126,10 +129,7 @@ pub(super) fn join(shared: &Arc<Shared>, events: &Sender<Event>) -> Result<BaseC
     let config = shared.pipeline.client.member(&group, &identity.node);
     let context = Rebalances { shared: Arc::downgrade(shared), events: Mutex::new(events.clone()) };
     let consumer: BaseConsumer<_> = config.create_with_context(context).map_err(setting)?;
-    let mut topics: Vec<_> = shared.pipeline.topology.tasks.iter().map(String::as_str).collect();
-    topics.sort_unstable();
-    topics.dedup();
-    consumer.subscribe(&topics).map_err(|error| Error::failed(format!("join group {group}"), error))?;
+    consumer.subscribe(&shared.topics()).map_err(|error| Error::failed(format!("join group {group}"), error))?;
     Ok(consumer)
 }
 
@@ -137,6 +137,10 @@ pub(super) fn join(shared: &Arc<Shared>, events: &Sender<Event>) -> Result<BaseC
 pub(super) fn run(shared: &Arc<Shared>, events: &Sender<Event>) {
     let mut back_off = BACK_OFF.0;
     while !shared.is_stopping() {
+        let anew = shared.anew.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if anew.is_some() && anew == shared.membership() {
+            join_anew(shared, events);
+        }
         match poll(shared) {
             Ok(()) => {
                 if !shared.leases().tasks().is_empty() {
@@ -175,6 +179,24 @@ fn poll(shared: &Shared) -> Result<(), String> {
     }
 }
 
+/// Gives up the place in the group with all tasks, and joins again.
+fn join_anew(shared: &Arc<Shared>, events: &Sender<Event>) {
+    // Its workers prove their membership with it while they release what they have.
+    if let Some(consumer) = shared.consumer.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        leave(shared, consumer);
+    }
+    let tasks = shared.leases().void_all();
+    if !tasks.is_empty() {
+        let reason = "this node joins the group again".to_owned();
+        drop(events.send(Event::Lost { tasks, reason }));
+    }
+    let consumer = shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take();
+    drop(consumer);
+    if !shared.is_stopping() {
+        rejoin(shared, events);
+    }
+}
+
 fn lose(shared: &Shared, events: &Sender<Event>, reason: &str) {
     let tasks = shared.leases().void_all();
     tracing::error!(reason, tasks = tasks.len(), "lost the membership of the group");
@@ -200,11 +222,13 @@ fn pause(shared: &Shared, wait: Duration) {
 /// Gives up the place in the group: a static member that only closes keeps it.
 fn leave(shared: &Shared, consumer: &BaseConsumer<Rebalances>) {
     consumer.unsubscribe();
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let begun = Instant::now();
+    // Of a node that stops, no worker has a task any more.
+    let release = || if shared.is_stopping() { Duration::ZERO } else { shared.pipeline.client.timing().release() };
     // The client says that it leaves only behind the last revocation, and a static member that is closed before then
     // does not leave at all. It has left when it has no member id any more.
     let is_in = || !shared.leases().tasks().is_empty() || Member::of(consumer).is_some();
-    while is_in() && Instant::now() < deadline {
+    while is_in() && begun.elapsed() < release() + LEAVING {
         drop(consumer.poll(POLL));
     }
 }

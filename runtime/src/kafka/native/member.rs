@@ -34,7 +34,8 @@ impl Member {
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
     }
 
-    fn id(&self) -> &str {
+    /// Its id, which the broker gave it.
+    pub(crate) fn id(&self) -> &str {
         // SAFETY: the metadata is alive, and the id is null or a C string in it.
         unsafe {
             let id = sys::rd_kafka_consumer_group_metadata_member_id(self.0.as_ptr());
