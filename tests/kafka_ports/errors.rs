@@ -41,6 +41,8 @@ fn a_value_out_of_range_is_told_in_one_line() {
     let error = Client::new("127.0.0.1:1", [("linger.ms", "-5")].into()).connect().unwrap_err().to_string();
     assert!(error.contains("linger.ms: ") && error.contains("-5 is outside allowed range"), "{error}");
     assert!(!error.contains('\n'), "{error}");
+    let error = Client::new("127.0.0.1:1", [("queued.min.messages", "4294967301")].into()).connect().unwrap_err();
+    assert!(error.to_string().contains("queued.min.messages: 4294967301 is too large a number"), "{error}");
 }
 
 #[test]

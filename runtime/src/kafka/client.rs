@@ -146,6 +146,9 @@ impl Client {
     ///
     /// A property that does not work is found out here.
     pub fn connect(&self) -> Result<String, Error> {
+        if let Some((name, value)) = self.properties.too_large() {
+            return Err(Error::Setting { reason: format!("{name}: {value} is too large a number") });
+        }
         let consumer = self.lookup().map_err(|error| self.masked(error))?;
         let deadline = Instant::now() + CONNECT;
         loop {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, io};
 
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use thiserror::Error;
 
 use crate::pipeline::variable::{self, Filled};
@@ -101,6 +104,11 @@ impl Properties {
         self.0.iter().map(|(name, value)| (name.as_str(), value.text.as_str()))
     }
 
+    /// The first one whose number is too large for librdkafka, which would take the lower half of it.
+    pub(super) fn too_large(&self) -> Option<(&str, &str)> {
+        self.iter().find(|(name, value)| value.parse().is_ok_and(|number| is_cut(name, value, number)))
+    }
+
     /// A text without the secrets that are in it.
     pub fn mask(&self, text: &str) -> String {
         let secrets = self.0.values().flat_map(|value| &value.secrets).map(String::as_str);
@@ -122,6 +130,19 @@ impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Value| if value.secrets.is_empty() { value.text.clone() } else { MASK.to_owned() };
         f.debug_map().entries(self.0.iter().map(|(name, value)| (name, shown(value)))).finish()
+    }
+}
+
+/// Whether librdkafka makes something else of a number. What is no number to it stays as it is.
+fn is_cut(name: &str, value: &str, number: i128) -> bool {
+    if i32::try_from(number).is_ok() {
+        return false;
+    }
+    let config = ClientConfig::new().set(name, value).create_native_config();
+    match config.and_then(|config| config.get(name)) {
+        Ok(taken) => taken != value,
+        Err(KafkaError::ClientConfig(code, ..)) => code == RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
+        Err(_) => false,
     }
 }
 
@@ -169,6 +190,15 @@ mod tests {
         }
         let error = Properties::read(Path::new("/nowhere/x")).unwrap_err().to_string();
         assert_eq!(error, "cannot read /nowhere/x: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn a_number_of_which_half_would_be_taken_is_found() {
+        let first = |text: &str| read(text).unwrap().too_large().map(|(name, _)| name.to_owned());
+        for value in ["99999999999", "-99999999999", "4294967301"] {
+            assert_eq!(first(&format!("linger.ms={value}")).as_deref(), Some("linger.ms"), "{value}");
+        }
+        assert_eq!(first("linger.ms=5\nclient.id=99999999999\nsasl.password=99999999999\nno.such=99999999999"), None);
     }
 
     #[test]
