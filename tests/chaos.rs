@@ -16,11 +16,12 @@ const ROUND: Duration = Duration::from_secs(150);
 const NODES: usize = 3;
 const BROKERS: usize = 3;
 /// What happened, by its name.
-const ACTS: [&str; 10] = [
+const ACTS: [&str; 11] = [
     "killed",
     "ended at a step",
     "replaced",
     "given another plugin",
+    "reloaded",
     "stopped",
     "asleep",
     "cut off",
@@ -68,7 +69,8 @@ impl Round<'_> {
     }
 
     fn start(&mut self, victim: usize, options: &[&str]) {
-        let node = self.ledger.node_through(&self.names[victim], &self.cluster.way(victim), options);
+        let options = [options, &["--reload-on-hangup"]].concat();
+        let node = self.ledger.node_through(&self.names[victim], &self.cluster.way(victim), &options);
         self.nodes.insert(victim, node);
     }
 
@@ -117,6 +119,14 @@ impl Round<'_> {
                 self.ledger.change_plugin();
                 stop(self.nodes.remove(victim));
                 self.start(victim, &[]);
+            }
+            "reloaded" => {
+                self.ledger.change_plugin();
+                // Not before it listens: the signal would end it.
+                let node = &self.nodes[victim];
+                let runs = node.waits(Duration::from_secs(10), |said| said.says("running chaos"));
+                let heard = runs && !node.said().ended;
+                heard.then(|| node.signal("HUP"));
             }
             "stopped" => {
                 stop(self.nodes.remove(victim));

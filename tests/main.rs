@@ -38,6 +38,7 @@ mod nodes_share_a_pipeline;
 mod offsets_are_shown_and_reset;
 mod operators_in_other_languages;
 mod pipelines_are_verified;
+mod plugins_are_reloaded;
 mod records_that_kill_the_process_are_found;
 mod running_pipelines_are_observed;
 mod sources_get_wider;

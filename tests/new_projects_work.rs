@@ -15,7 +15,7 @@ fn run(place: &Place, arguments: &[&str]) -> Ended {
 }
 
 /// Begins a project with the SDK of this repository, and the versions that it is tested with.
-fn begin(name: &str, kind: &str) -> Place {
+pub(crate) fn begin(name: &str, kind: &str) -> Place {
     let place = Place::new();
     let sdk = repository().join("guest-sdk/rust").display().to_string();
     let said = run(&place, &["new", name, "--lang", "rust", "--kind", kind, "--sdk", &sdk]).ok();

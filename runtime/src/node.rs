@@ -10,6 +10,7 @@ pub mod kafka;
 mod key_by;
 mod metered;
 pub mod plugins;
+mod reload;
 pub mod running;
 mod stepped;
 pub mod widths;

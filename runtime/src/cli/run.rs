@@ -2,6 +2,7 @@
 
 pub(super) mod feed;
 mod output;
+mod reload;
 mod restores;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use wasmill_core::task::memory::Counts;
 
 use self::feed::Feed;
 use self::output::{Printer, Top};
+use self::reload::Reloads;
 use self::restores::Restores;
 use super::KafkaArgs;
 use super::signals::Signals;
@@ -31,7 +33,7 @@ use crate::node::running::{OperatorTotals, Prepared, Reading, Running, Settings,
 use crate::observe::{self, Server};
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::{self, Graph};
-use crate::plugin::{self, Placed};
+use crate::plugin::Placed;
 use crate::step::{self, Last};
 
 /// How often it is looked whether all is done.
@@ -112,6 +114,9 @@ pub struct Rehearsal {
     /// Have a worker come no further than a step of the commit protocol
     #[arg(long, hide = true, value_name = "STEP[:N]", conflicts_with = "end_at")]
     pub hang_at: Option<Last>,
+    /// On SIGHUP go on with the plugins that are there by then
+    #[arg(long, hide = true)]
+    pub reload_on_hangup: bool,
     /// How long a transaction may be open on Kafka
     #[arg(long, hide = true, value_name = "DURATION", default_value = "60s")]
     pub transaction_timeout: Seconds,
@@ -145,8 +150,8 @@ pub fn run(args: &Args, signals: &Signals) -> Result<()> {
     let counts = plugins.counts();
     tracing::debug!(compiled = counts.compiled, found = counts.found, "plugins are ready");
     let backend = open(args, dir)?;
-    let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir, plugins: counts };
-    session.run(&placed, signals)
+    let session = Session { args, graphs: &graphs, backend, data_dir: &data_dir };
+    session.run(plugins, &placed, signals)
 }
 
 fn open(args: &Args, dir: DataDir) -> Result<Arc<dyn Backend>> {
@@ -216,12 +221,14 @@ struct Session<'a> {
     graphs: &'a [Graph],
     backend: Arc<dyn Backend>,
     data_dir: &'a Path,
-    plugins: plugin::Counts,
 }
 
 impl Session<'_> {
-    fn run(&self, placed: &[BTreeMap<String, Placed>], signals: &Signals) -> Result<()> {
+    fn run(&self, plugins: Plugins, placed: &[BTreeMap<String, Placed>], signals: &Signals) -> Result<()> {
         let started = Instant::now();
+        let counts = plugins.counts();
+        let reloads = self.args.rehearsal.reload_on_hangup.then(|| Reloads::listen(plugins));
+        let mut reloads = reloads.transpose()?;
         let listener = self.args.observe.map(observe::listen).transpose()?;
         let fed = feed::feed(self.backend.as_ref(), &self.args.feed, self.graphs)?;
         let prepared = self.graphs.iter().zip(placed);
@@ -239,7 +246,7 @@ impl Session<'_> {
         let settings = Settings { workers, reading, row_cache, epoch_records, files, leave };
         let mut printer = Printer::new(self.backend.as_ref(), self.graphs, &self.args.print)?;
         let running = Running::start(self.backend.clone(), &self.args.cluster, prepared, &settings)?;
-        let server = listener.map(|listener| Server::start(listener, running.observed(), self.plugins)).transpose();
+        let server = listener.map(|listener| Server::start(listener, running.observed(), counts)).transpose();
         if let Ok(Some(server)) = &server {
             eprintln!("metrics are at http://{}/metrics", server.address());
         }
@@ -247,7 +254,7 @@ impl Session<'_> {
             eprintln!("running {}; stop it with Ctrl-C", self.names());
         }
         let watched = server.and_then(|server| {
-            let watched = self.watch(&running, &mut printer, signals);
+            let watched = self.watch(&running, &mut printer, &mut reloads, signals);
             drop(server);
             watched
         });
@@ -274,7 +281,13 @@ impl Session<'_> {
         self.graphs.iter().map(Graph::name).collect::<Vec<_>>().join(", ")
     }
 
-    fn watch(&self, running: &Running, printer: &mut Printer, signals: &Signals) -> Result<()> {
+    fn watch(
+        &self,
+        running: &Running,
+        printer: &mut Printer,
+        reloads: &mut Option<Reloads>,
+        signals: &Signals,
+    ) -> Result<()> {
         let (mut purged, mut asked, mut grown) = (Instant::now(), Instant::now(), Instant::now());
         let mut restores = Restores::new();
         loop {
@@ -288,6 +301,9 @@ impl Session<'_> {
             if grown.elapsed() > GROW && !self.args.until_end {
                 running.grow()?;
                 grown = Instant::now();
+            }
+            if let Some(reloads) = reloads {
+                reloads.look(running, self.graphs, &self.args.cluster);
             }
             printer.print(&mut io::stdout().lock())?;
             if signals.stop() {

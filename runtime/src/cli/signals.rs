@@ -1,10 +1,12 @@
 //! SIGINT and SIGTERM: the first asks for a clean stop, the second ends the process. SIGXFSZ is heard and left alone, so
-//! that a file that may not grow is a write's failure, which is told, and not the end of the process.
+//! that a file that may not grow is a write's failure, which is told, and not the end of the process. SIGHUP ends the
+//! process as ever, but where it is to have plugins reloaded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit status after a second signal.
@@ -19,8 +21,7 @@ impl Signals {
     pub fn listen() -> Result<Self> {
         let signals = Self::default();
         let heard = signals.clone();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot hear signals")?;
+        let runtime = runtime()?;
         let (mut interrupt, mut terminate, too_large) = {
             let _entered = runtime.enter();
             let too_large = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
@@ -47,4 +48,9 @@ impl Signals {
     pub fn stop(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// What listens to signals.
+pub(super) fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot hear signals")
 }

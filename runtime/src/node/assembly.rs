@@ -33,11 +33,11 @@ pub struct Assembly {
     pub topology: Arc<Topology>,
     /// The tasks of all stages.
     pub tasks: Vec<TaskId>,
-    makers: Vec<Vec<Maker>>,
+    pub(super) makers: Vec<Vec<Maker>>,
 }
 
 /// What makes an operator for a worker.
-enum Maker {
+pub(super) enum Maker {
     Plugin(String, Placed),
     BuiltIn(BuiltIn),
     KeyBy(String, Key),
@@ -100,21 +100,25 @@ impl Assembly {
 
     /// An instance of each operator of each stage, for one worker.
     pub fn operators(&self, meter: &Meter) -> Result<Vec<Vec<Box<dyn Operator>>>> {
-        let make = |(maker, calls): (&Maker, &Arc<Calls>)| -> Result<Box<dyn Operator>> {
-            match maker {
-                Maker::Plugin(operator, placed) => {
-                    let mut instance = placed.counted(calls.tally().cloned().unwrap_or_default());
-                    // One that cannot be opened is no record's fault.
-                    instance.open().with_context(|| format!("operator {operator}"))?;
-                    Ok(Box::new(instance))
-                }
-                Maker::BuiltIn(built_in) => Ok(built_in.operator()),
-                Maker::KeyBy(operator, key) => Ok(Box::new(KeyBy::new(operator, key.clone()))),
-                Maker::Convert(name, conversion, longest) => Ok(Box::new(Convert::new(name, *conversion, *longest))),
-            }
-        };
         let stages = self.makers.iter().zip(&meter.nodes);
+        let make = |(maker, calls): (&Maker, &Arc<Calls>)| maker.make(calls);
         stages.map(|(makers, calls)| makers.iter().zip(calls).map(make).collect()).collect()
+    }
+}
+
+impl Maker {
+    pub(super) fn make(&self, calls: &Calls) -> Result<Box<dyn Operator>> {
+        match self {
+            Self::Plugin(operator, placed) => {
+                let mut instance = placed.counted(calls.tally().cloned().unwrap_or_default());
+                // One that cannot be opened is no record's fault.
+                instance.open().with_context(|| format!("operator {operator}"))?;
+                Ok(Box::new(instance))
+            }
+            Self::BuiltIn(built_in) => Ok(built_in.operator()),
+            Self::KeyBy(operator, key) => Ok(Box::new(KeyBy::new(operator, key.clone()))),
+            Self::Convert(name, conversion, longest) => Ok(Box::new(Convert::new(name, *conversion, *longest))),
+        }
     }
 }
 

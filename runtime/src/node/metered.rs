@@ -21,12 +21,15 @@ pub(super) fn operators(
     operators: Vec<Vec<Box<dyn operator::Operator>>>,
     meter: &Meter,
 ) -> Vec<Vec<Box<dyn operator::Operator>>> {
-    let metered = |(operator, calls): (Box<dyn operator::Operator>, &Arc<Calls>)| -> Box<dyn operator::Operator> {
-        Box::new(Operator { operator, calls: Arc::clone(calls) })
+    let stage = |(operators, nodes): (Vec<_>, &Vec<Arc<Calls>>)| {
+        operators.into_iter().zip(nodes).map(|(made, calls)| operator(made, calls)).collect()
     };
-    let stage =
-        |(operators, nodes): (Vec<_>, &Vec<Arc<Calls>>)| operators.into_iter().zip(nodes).map(metered).collect();
     operators.into_iter().zip(&meter.nodes).map(stage).collect()
+}
+
+/// Puts a meter around an operator.
+pub(super) fn operator(operator: Box<dyn operator::Operator>, calls: &Arc<Calls>) -> Box<dyn operator::Operator> {
+    Box::new(Operator { operator, calls: Arc::clone(calls) })
 }
 
 /// Puts a meter around the ports of a worker.

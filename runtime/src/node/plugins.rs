@@ -35,6 +35,11 @@ impl Plugins {
         self.cache.counts()
     }
 
+    /// Forgets what was read, so that files that have changed since are read again.
+    pub fn forget(&mut self) {
+        self.loaded.clear();
+    }
+
     /// The plugins of all operators that have one, by the operators' names.
     pub fn place(&mut self, graph: &Graph) -> Result<BTreeMap<String, Placed>> {
         let mut placed = BTreeMap::new();

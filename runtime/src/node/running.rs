@@ -230,6 +230,16 @@ impl Running {
         self.pipelines.iter().try_for_each(|pipeline| pipeline.grow(self.backend.as_ref()))
     }
 
+    /// A pipeline by its name, with its workers.
+    pub(super) fn pipeline(&self, name: &str) -> Option<(&Prepared, &[Handle])> {
+        let pipeline = self.pipelines.iter().find(|pipeline| pipeline.prepared.plan.pipeline == name)?;
+        Some((&pipeline.prepared, self.workers.get(pipeline.workers.clone())?))
+    }
+
+    pub(super) fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
     /// What can be seen of it from outside, from any thread.
     pub fn observed(&self) -> Observed {
         Observed { backend: self.backend.clone(), pipelines: self.pipelines.clone(), board: self.board.clone() }

@@ -22,6 +22,7 @@ use wasmill_core::worker::{self, Ports};
 use super::alone::{Gate, Gated};
 use super::assembly::Assembly;
 use super::backend::Site;
+use super::reload::Versions;
 use super::running::offsets::Reset;
 use super::{metered, stepped};
 use crate::clock::Clocks;
@@ -33,7 +34,6 @@ use publisher::Publisher;
 const WAIT: Duration = Duration::from_millis(50);
 
 /// What a worker is told.
-#[derive(Debug)]
 pub enum Command {
     /// Take over tasks.
     Acquire(Vec<TaskId>),
@@ -41,6 +41,8 @@ pub enum Command {
     Release(Vec<TaskId>, Sender<()>),
     /// Move tasks, and answer.
     Reset(Reset),
+    /// Go on with the plugins of another assembly of the same pipeline.
+    Reload(Arc<Assembly>),
     /// Commit, and end.
     Stop,
 }
@@ -201,8 +203,10 @@ fn run(
         // It is tried again once there are tasks.
         debug!(pipeline = job.pipeline, worker, %fault, "prepare");
     }
+    let (assembly, pipeline) = (Arc::clone(&job.assembly), job.pipeline.clone());
+    let mut versions = Versions { assembly, meter: Arc::clone(meter), pipeline, worker };
     let mut publisher = Publisher::new(job, worker, meter, tell);
-    work(&mut running, job.idle, inbox, &mut |running| publisher.publish(running))
+    work(&mut running, &mut versions, job.idle, inbox, &mut |running| publisher.publish(running))
         .map_err(|fault| anyhow::anyhow!("pipeline {} stopped: {fault}", job.pipeline))
 }
 
@@ -233,6 +237,7 @@ fn move_tasks(running: &mut worker::Worker, reset: &Reset, clocks: &Clocks) -> R
 /// Does what it is told, and in between its work, until it is to stop.
 fn work(
     running: &mut worker::Worker,
+    versions: &mut Versions,
     idle: bool,
     inbox: &Receiver<Command>,
     publish: &mut dyn FnMut(&mut worker::Worker),
@@ -250,6 +255,7 @@ fn work(
                 // Who asked may have given up waiting.
                 let _ = done.send(());
             }
+            Ok(Command::Reload(next)) => versions.reload(running, next, clocks.read())?,
             Ok(Command::Reset(reset)) => move_tasks(running, &reset, &clocks)?,
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 running.seal(clocks.read())?;

@@ -28,7 +28,7 @@ use crate::topology::FileInput;
 pub struct Prepared {
     pub(super) plan: Plan,
     pub(super) widths: Widths,
-    pub(super) assembly: Arc<Assembly>,
+    pub(in crate::node) assembly: Arc<Assembly>,
 }
 
 impl Prepared {
@@ -60,6 +60,19 @@ impl Prepared {
         let plan = Plan::new(graph, &declarations(graph, placed), cluster)?;
         let widths = Widths::existing(&plan, backend)?;
         Self::assemble(plan, widths, placed, backend)
+    }
+
+    /// The same pipeline with other plugins, put together.
+    pub(in crate::node) fn reassemble(
+        &self,
+        graph: &Graph,
+        placed: &BTreeMap<String, Placed>,
+        cluster: &str,
+        backend: &dyn Backend,
+    ) -> Result<Assembly> {
+        let plan = Plan::new(graph, &declarations(graph, placed), cluster)?;
+        let limits = backend.limits(&written(&plan))?;
+        Assembly::new(&plan, &self.widths, placed, limits)
     }
 
     pub(super) fn assemble(

@@ -1,0 +1,127 @@
+//! Plugins that are replaced while their pipeline runs.
+
+use std::fs;
+
+use crate::guests;
+use crate::new_projects_work::begin;
+use crate::support::command::{Place, repository};
+use crate::support::fleet::{Node, Said, await_shares};
+use crate::support::kafka::Broker;
+use crate::support::ledger::{Ledger, TASKS};
+
+const WORKERS: usize = 2;
+
+/// How often workers said that they have reloaded.
+fn reloads(said: &Said) -> usize {
+    said.lines.iter().filter(|line| line.contains("reload: reloaded")).count()
+}
+
+/// Has a node go on with the plugins that are there.
+#[track_caller]
+fn reload(node: &Node) {
+    let before = reloads(&node.said());
+    node.signal("HUP");
+    node.until("a reload", |said| reloads(said) == before + WORKERS);
+}
+
+/// 2 nodes of 2 workers, 8 partitions, two stages, sled: the plugin is replaced five times on each while entries come. No epoch
+/// is lost, no task moves, and what it remembers and the timers that it has set are the next version's.
+#[test]
+fn a_plugin_is_replaced_under_load_and_nothing_is_lost_or_repeated() {
+    let ledger = Ledger::new("reloaded", &Broker::shared().address());
+    ledger.feed(500);
+    let nodes = ["node-0", "node-1"].map(|name| ledger.node_with(name, &["--reload-on-hangup"]));
+    let flow = ledger.flow();
+    await_shares(&nodes.each_ref(), TASKS);
+    let before = nodes.each_ref().map(Node::said);
+    for _ in 0..5 {
+        ledger.change_plugin();
+        for node in &nodes {
+            reload(node);
+            let since = node.said();
+            node.until("commits since", |said| said.went_on(&since, 3));
+        }
+    }
+    flow.end();
+    for (node, before) in nodes.into_iter().zip(before) {
+        let said = node.stop();
+        assert_eq!((said.moves, said.aborted), (before.moves, before.aborted), "{}", said.lines.join("\n"));
+    }
+    println!("{}", ledger.check());
+}
+
+/// The text of a source whose transformer says another thing of the same record from the next reload on.
+struct Spoken(Place);
+
+impl Spoken {
+    const SOURCE: &str = "words/src/lib.rs";
+
+    fn new() -> Self {
+        let spoken = Self(begin("words", "transform"));
+        spoken.build();
+        spoken.0.write(
+            "pipeline.yaml",
+            "format-version: 1\nname: spoken\nsources:\n  words: {topic: words, create: {partitions: 4}}\n\
+             operators:\n  say: {plugin: ./say.wasm, from: words}\nsinks:\n  said: {topic: said, from: say}\n",
+        );
+        spoken
+    }
+
+    /// Puts the plugin of the source in the place of the one that is there.
+    fn build(&self) {
+        let mut build = self.0.command(["build", "words", "--out", "next.wasm"]);
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| repository().join("target").into());
+        assert!(build.env("CARGO_TARGET_DIR", target).output().unwrap().status.success());
+        self.put(&fs::read(self.0.path("next.wasm")).unwrap());
+    }
+
+    fn put(&self, plugin: &[u8]) {
+        self.0.write("put.wasm", plugin);
+        fs::rename(self.0.path("put.wasm"), self.0.path("say.wasm")).unwrap();
+    }
+
+    fn produce(&self, words: &str) {
+        self.0.run_with(["produce", "words", "--data-dir", "data"], words.as_bytes()).ok();
+    }
+
+    /// So many words that were said.
+    fn said(&self, count: &str) -> Vec<String> {
+        let consume = ["consume", "said", "--data-dir", "data", "--from-beginning", "--max-messages", count];
+        let mut words: Vec<_> = self.0.run(consume).ok().lines().map(str::to_owned).collect();
+        words.sort();
+        words
+    }
+}
+
+/// 4 partitions, 2 workers, sled, the embedded log: another version of a plugin has the records behind the reload; what is no
+/// plugin, or does not fit, is told and changes nothing.
+#[test]
+fn the_next_version_has_the_next_records_and_what_does_not_fit_changes_nothing() {
+    let spoken = Spoken::new();
+    let run = ["run", "pipeline.yaml", "--data-dir", "data", "--workers", "2", "--reload-on-hangup"];
+    let node = Node::start(spoken.0.command(run));
+    node.until("its start", |said| said.says("running spoken"));
+    spoken.produce("One\nTwo\nThree\n");
+    assert_eq!(spoken.said("3"), ["ONE", "THREE", "TWO"]);
+
+    let source = fs::read_to_string(spoken.0.path(Spoken::SOURCE)).unwrap();
+    assert!(source.contains("to_uppercase"), "{source}");
+    spoken.0.write(Spoken::SOURCE, source.replace("to_uppercase", "to_lowercase"));
+    spoken.build();
+    reload(&node);
+    spoken.produce("Four\nFive\n");
+    assert_eq!(spoken.said("5"), ["ONE", "THREE", "TWO", "five", "four"]);
+
+    node.signal("HUP");
+    let same = |said: &Said| said.lines.iter().filter(|line| line.contains("no plugin has changed")).count() == WORKERS;
+    node.until("that nothing has changed", same);
+    for (plugin, says) in [(b"no plugin".to_vec(), "say.wasm"), (guests::built("process"), "operator say")] {
+        spoken.put(&plugin);
+        node.signal("HUP");
+        let is_told = |line: &String| line.contains("its plugins stay as they are") && line.contains(says);
+        node.until(says, |said| said.lines.iter().any(is_told));
+    }
+    spoken.produce("Six\n");
+    assert_eq!(spoken.said("6"), ["ONE", "THREE", "TWO", "five", "four", "six"]);
+    assert_eq!(reloads(&node.stop()), WORKERS);
+}
