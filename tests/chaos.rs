@@ -57,6 +57,8 @@ struct Round<'a> {
     random: &'a mut Random,
     acts: [usize; ACTS.len()],
     open: usize,
+    /// Plugins that were reloaded by all workers of a node.
+    reloads: usize,
 }
 
 impl Round<'_> {
@@ -127,6 +129,9 @@ impl Round<'_> {
                 let runs = node.waits(Duration::from_secs(10), |said| said.says("running chaos"));
                 let heard = runs && !node.said().ended;
                 heard.then(|| node.signal("HUP"));
+                let before = node.said().reloads();
+                let all = |said: &Said| said.reloads() >= before + 2;
+                self.reloads += usize::from(heard && node.waits(Duration::from_secs(5), all));
             }
             "stopped" => {
                 stop(self.nodes.remove(victim));
@@ -225,12 +230,12 @@ fn nothing_that_may_happen_loses_or_repeats_anything() {
     let lasts = Duration::from_secs_f64(60.0 * setting("WASMILL_CHAOS_MINUTES").unwrap_or(MINUTES));
     let (mut random, begun) = (Random(seed), Instant::now());
     let mut cluster = Cluster::with_ways(NODES);
-    let (mut acts, mut open, mut number) = ([0; ACTS.len()], 0, 0);
+    let (mut acts, mut open, mut reloads, mut number) = ([0; ACTS.len()], 0, 0, 0);
     while begun.elapsed() < lasts {
         let ledger = Ledger::new(&format!("chaos-{number}"), &cluster.addresses());
         let names: Vec<_> = (0..NODES).map(|node| format!("node-{node}")).collect();
         let (cluster, random, nodes) = (&mut cluster, &mut random, Vec::new());
-        let mut round = Round { cluster, ledger, nodes, names, random, acts: [0; ACTS.len()], open: 0 };
+        let mut round = Round { cluster, ledger, nodes, names, random, acts: [0; ACTS.len()], open: 0, reloads: 0 };
         (0..NODES).for_each(|node| round.start(node, &[]));
         let flow = round.ledger.flow();
         let ends = Instant::now() + ROUND.min(lasts.saturating_sub(begun.elapsed()));
@@ -241,8 +246,8 @@ fn nothing_that_may_happen_loses_or_repeats_anything() {
         round.nodes.drain(..).for_each(stop);
         println!("round {number} of seed {seed}: {}; {}", told(&round.acts), round.ledger.check());
         acts.iter_mut().zip(round.acts).for_each(|(all, of_round)| *all += of_round);
-        (open, number) = (open + round.open, number + 1);
+        (open, reloads, number) = (open + round.open, reloads + round.reloads, number + 1);
     }
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
-    println!("{number} rounds in {minutes:.0} minutes: {}; {open} open epochs", told(&acts));
+    println!("{number} rounds in {minutes:.0} minutes: {}; {open} open epochs, {reloads} reloads done", told(&acts));
 }

@@ -2,26 +2,45 @@
 
 use std::fs;
 
-use crate::guests;
 use crate::new_projects_work::begin;
-use crate::support::command::{Place, repository};
+use crate::support::command::{Ended, Place, repository};
 use crate::support::fleet::{Node, Said, await_shares};
 use crate::support::kafka::Broker;
 use crate::support::ledger::{Ledger, TASKS};
 
 const WORKERS: usize = 2;
 
-/// How often workers said that they have reloaded.
-fn reloads(said: &Said) -> usize {
-    said.lines.iter().filter(|line| line.contains("reload: reloaded")).count()
-}
-
 /// Has a node go on with the plugins that are there.
 #[track_caller]
 fn reload(node: &Node) {
-    let before = reloads(&node.said());
+    let before = node.said().reloads();
     node.signal("HUP");
-    node.until("a reload", |said| reloads(said) == before + WORKERS);
+    node.until("a reload", |said| said.reloads() == before + WORKERS);
+}
+
+/// Asks a node for a reload, and waits until so many lines of what it says then have this.
+#[track_caller]
+fn tells(node: &Node, times: usize, what: &str) {
+    let before = node.said().lines.len();
+    node.signal("HUP");
+    let is_told = |said: &Said| said.lines.iter().skip(before).filter(|line| line.contains(what)).count() == times;
+    node.until(what, is_told);
+}
+
+#[track_caller]
+fn changed(source: &str, from: &str, to: &str) -> String {
+    assert!(source.contains(from), "{from:?} is not in:\n{source}");
+    source.replace(from, to)
+}
+
+/// The source of an operator that declares something more when it is opened.
+#[track_caller]
+fn declaring(source: &str, what: &str) -> String {
+    let open = format!(
+        "struct Operator;\n\nimpl wasmill_sdk::Open for Operator {{\n    \
+         fn open(setup: &mut wasmill_sdk::Setup) -> Result<Self> {{\n        {what}\n        Ok(Self)\n    }}\n}}"
+    );
+    changed(source, "#[derive(Default)]\nstruct Operator;", &open)
 }
 
 /// 2 nodes of 2 workers, 8 partitions, two stages, sled: the plugin is replaced five times on each while entries come. No epoch
@@ -42,11 +61,12 @@ fn a_plugin_is_replaced_under_load_and_nothing_is_lost_or_repeated() {
             node.until("commits since", |said| said.went_on(&since, 3));
         }
     }
-    flow.end();
-    for (node, before) in nodes.into_iter().zip(before) {
-        let said = node.stop();
+    for (node, before) in nodes.iter().zip(before) {
+        let said = node.said();
         assert_eq!((said.moves, said.aborted), (before.moves, before.aborted), "{}", said.lines.join("\n"));
     }
+    flow.end();
+    nodes.into_iter().for_each(|node| _ = node.stop());
     println!("{}", ledger.check());
 }
 
@@ -58,7 +78,7 @@ impl Spoken {
 
     fn new() -> Self {
         let spoken = Self(begin("words", "transform"));
-        spoken.build();
+        spoken.build(&fs::read_to_string(spoken.0.path(Self::SOURCE)).unwrap());
         spoken.0.write(
             "pipeline.yaml",
             "format-version: 1\nname: spoken\nsources:\n  words: {topic: words, create: {partitions: 4}}\n\
@@ -67,11 +87,12 @@ impl Spoken {
         spoken
     }
 
-    /// Puts the plugin of the source in the place of the one that is there.
-    fn build(&self) {
+    /// Puts the plugin of a source in the place of the one that is there.
+    fn build(&self, source: &str) {
+        self.0.write(Self::SOURCE, source);
         let mut build = self.0.command(["build", "words", "--out", "next.wasm"]);
         let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| repository().join("target").into());
-        assert!(build.env("CARGO_TARGET_DIR", target).output().unwrap().status.success());
+        Ended::of(build.env("CARGO_TARGET_DIR", target).output().unwrap()).ok();
         self.put(&fs::read(self.0.path("next.wasm")).unwrap());
     }
 
@@ -104,24 +125,31 @@ fn the_next_version_has_the_next_records_and_what_does_not_fit_changes_nothing()
     spoken.produce("One\nTwo\nThree\n");
     assert_eq!(spoken.said("3"), ["ONE", "THREE", "TWO"]);
 
-    let source = fs::read_to_string(spoken.0.path(Spoken::SOURCE)).unwrap();
-    assert!(source.contains("to_uppercase"), "{source}");
-    spoken.0.write(Spoken::SOURCE, source.replace("to_uppercase", "to_lowercase"));
-    spoken.build();
+    let first = fs::read_to_string(spoken.0.path(Spoken::SOURCE)).unwrap();
+    let second = changed(&first, "to_uppercase", "to_lowercase");
+    spoken.build(&second);
     reload(&node);
     spoken.produce("Four\nFive\n");
     assert_eq!(spoken.said("5"), ["ONE", "THREE", "TWO", "five", "four"]);
+    tells(&node, WORKERS, "no plugin has changed");
 
-    node.signal("HUP");
-    let same = |said: &Said| said.lines.iter().filter(|line| line.contains("no plugin has changed")).count() == WORKERS;
-    node.until("that nothing has changed", same);
-    for (plugin, says) in [(b"no plugin".to_vec(), "say.wasm"), (guests::built("process"), "operator say")] {
-        spoken.put(&plugin);
-        node.signal("HUP");
-        let is_told = |line: &String| line.contains("its plugins stay as they are") && line.contains(says);
-        node.until(says, |said| said.lines.iter().any(is_told));
-    }
+    spoken.put(b"no plugin");
+    tells(&node, 1, "its plugins stay as they are: operator say: ./say.wasm");
+    let count = repository().join("examples/word-count/count").display().to_string();
+    spoken.0.run(["build", &count, "--out", "count.wasm"]).ok();
+    spoken.put(&fs::read(spoken.0.path("count.wasm")).unwrap());
+    tells(&node, 1, "its plugins stay as they are: the next plugins need other topics of the pipeline's own");
+    spoken.build(&declaring(&second, "setup.counter(\"spoken\", \"words\");"));
+    tells(&node, 1, "its plugins stay as they are: operator say has other metrics than before");
     spoken.produce("Six\n");
     assert_eq!(spoken.said("6"), ["ONE", "THREE", "TWO", "five", "four", "six"]);
-    assert_eq!(reloads(&node.stop()), WORKERS);
+
+    // An output that nothing reads is welcome, and must stay.
+    spoken.build(&declaring(&first, "setup.output(\"side\", wasmill_sdk::Keys::Kept);"));
+    reload(&node);
+    spoken.build(&second);
+    tells(&node, WORKERS, "its plugins stay as they are: reload operator say: the next version does not fit");
+    spoken.produce("Seven\n");
+    assert_eq!(spoken.said("7"), ["ONE", "SEVEN", "THREE", "TWO", "five", "four", "six"]);
+    assert_eq!(node.stop().reloads(), 2 * WORKERS);
 }

@@ -67,6 +67,12 @@ pub enum Start {
 }
 
 impl Topology {
+    /// The topics of the pipeline's own, and those that its stages read.
+    pub(crate) fn own(&self) -> (&[String], &[String], Vec<Vec<&str>>) {
+        let names = self.inputs.iter().map(|inputs| inputs.iter().map(|input| input.topic.as_str()).collect());
+        (&self.changelogs, &self.tasks, names.collect())
+    }
+
     /// The topic of a target.
     pub fn target(&self, target: Target) -> Option<&str> {
         self.targets.get(usize::from(target.0)).map(String::as_str)

@@ -77,6 +77,11 @@ impl Said {
         self.lines.iter().any(|line| line.contains(what))
     }
 
+    /// How often workers have reloaded.
+    pub(crate) fn reloads(&self) -> usize {
+        self.lines.iter().filter(|line| line.contains("reload: reloaded")).count()
+    }
+
     /// Epochs that are open.
     pub(crate) fn open(&self) -> usize {
         self.begun.saturating_sub(self.committed + self.aborted)
