@@ -76,6 +76,19 @@ impl Round<'_> {
         self.nodes.insert(victim, node);
     }
 
+    /// Gives a node another build of its plugin while it runs.
+    fn reload(&mut self, victim: usize) {
+        self.ledger.change_plugin();
+        let node = &self.nodes[victim];
+        // Not before it listens: the signal would end it.
+        if node.waits(Duration::from_secs(10), |said| said.says("running chaos")) && !node.said().ended {
+            let before = node.said().reloads();
+            node.signal("HUP");
+            let by_both = |said: &Said| said.reloads() >= before + 2;
+            self.reloads += usize::from(node.waits(Duration::from_secs(5), by_both));
+        }
+    }
+
     /// Lets time pass, sometimes more than a node's session lasts.
     fn pass_without(&mut self, victim: usize) {
         let moment = self.random.millis(25_000);
@@ -122,17 +135,7 @@ impl Round<'_> {
                 stop(self.nodes.remove(victim));
                 self.start(victim, &[]);
             }
-            "reloaded" => {
-                self.ledger.change_plugin();
-                // Not before it listens: the signal would end it.
-                let node = &self.nodes[victim];
-                let runs = node.waits(Duration::from_secs(10), |said| said.says("running chaos"));
-                let heard = runs && !node.said().ended;
-                heard.then(|| node.signal("HUP"));
-                let before = node.said().reloads();
-                let all = |said: &Said| said.reloads() >= before + 2;
-                self.reloads += usize::from(heard && node.waits(Duration::from_secs(5), all));
-            }
+            "reloaded" => self.reload(victim),
             "stopped" => {
                 stop(self.nodes.remove(victim));
                 self.start(victim, &[]);

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::new_projects_work::begin;
-use crate::support::command::{Ended, Place, repository};
+use crate::support::command::{Place, repository};
 use crate::support::fleet::{Node, Said, await_shares};
 use crate::support::kafka::Broker;
 use crate::support::ledger::{Ledger, TASKS};
+use crate::support::projects::{begin, run};
 
 const WORKERS: usize = 2;
 
@@ -90,9 +90,7 @@ impl Spoken {
     /// Puts the plugin of a source in the place of the one that is there.
     fn build(&self, source: &str) {
         self.0.write(Self::SOURCE, source);
-        let mut build = self.0.command(["build", "words", "--out", "next.wasm"]);
-        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| repository().join("target").into());
-        Ended::of(build.env("CARGO_TARGET_DIR", target).output().unwrap()).ok();
+        run(&self.0, &["build", "words", "--out", "next.wasm"]).ok();
         self.put(&fs::read(self.0.path("next.wasm")).unwrap());
     }
 
@@ -119,8 +117,8 @@ impl Spoken {
 #[test]
 fn the_next_version_has_the_next_records_and_what_does_not_fit_changes_nothing() {
     let spoken = Spoken::new();
-    let run = ["run", "pipeline.yaml", "--data-dir", "data", "--workers", "2", "--reload-on-hangup"];
-    let node = Node::start(spoken.0.command(run));
+    let arguments = ["run", "pipeline.yaml", "--data-dir", "data", "--workers", "2", "--reload-on-hangup"];
+    let node = Node::start(spoken.0.command(arguments));
     node.until("its start", |said| said.says("running spoken"));
     spoken.produce("One\nTwo\nThree\n");
     assert_eq!(spoken.said("3"), ["ONE", "THREE", "TWO"]);

@@ -10,5 +10,6 @@ pub(crate) mod languages;
 pub(crate) mod ledger;
 pub(crate) mod lives;
 pub(crate) mod openmetrics;
+pub(crate) mod projects;
 pub(crate) mod proxy;
 pub(crate) mod words;

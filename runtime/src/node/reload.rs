@@ -32,7 +32,6 @@ impl Running {
         let Some((prepared, workers)) = pipeline else { bail!("pipeline {} does not run", graph.name()) };
         let next = prepared.reassemble(graph, placed, cluster, self.backend())?;
         prepared.assembly.check(&next)?;
-        let next = Arc::new(next);
         workers.iter().for_each(|worker| worker.tell(Command::Reload(Arc::clone(&next))));
         Ok(())
     }
@@ -117,25 +116,30 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    /// Has the worker go on with other versions, if they fit.
+    /// Has the worker go on with other versions. If they do not fit, it says so, and goes on as before.
     pub(super) fn reload(&mut self, running: &mut Worker, next: Arc<Assembly>, now: Now) -> Result<(), Fault> {
         // Opening instances may take long, and nothing is to wait for that.
         running.seal(now)?;
         let (pipeline, worker) = (self.pipeline.as_str(), self.worker);
-        match self.assembly.replacements(&next, &self.meter) {
-            Ok(replacements) if replacements.is_empty() => info!(pipeline, worker, "no plugin has changed"),
-            Ok(replacements) => {
-                let operators = replacements.len();
-                match running.reload(replacements, now) {
-                    Ok(_) => {
-                        info!(pipeline, worker, operators, "reloaded");
-                        self.assembly = next;
-                    }
-                    Err(ReloadError::Fault(fault)) => return Err(fault),
-                    Err(error) => warn!(pipeline, worker, "its plugins stay as they are: {error}"),
-                }
+        let replacements = match self.assembly.replacements(&next, &self.meter) {
+            Ok(replacements) if replacements.is_empty() => {
+                info!(pipeline, worker, "no plugin has changed");
+                return Ok(());
             }
-            Err(error) => warn!(pipeline, worker, "its plugins stay as they are: {error:#}"),
+            Ok(replacements) => replacements,
+            Err(error) => {
+                warn!(pipeline, worker, "its plugins stay as they are: {error:#}");
+                return Ok(());
+            }
+        };
+        let operators = replacements.len();
+        match running.reload(replacements, now) {
+            Ok(_) => {
+                info!(pipeline, worker, operators, "reloaded");
+                self.assembly = next;
+            }
+            Err(ReloadError::Fault(fault)) => return Err(fault),
+            Err(error) => warn!(pipeline, worker, "its plugins stay as they are: {error}"),
         }
         Ok(())
     }

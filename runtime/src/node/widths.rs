@@ -14,7 +14,7 @@ use crate::pipeline::spec::Create;
 pub const DEFAULT_PARTITIONS: u32 = 4;
 
 /// The partitions of each topic of a plan, and the tasks of each of its stages.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Widths {
     topics: BTreeMap<String, u32>,
     stages: Vec<u32>,

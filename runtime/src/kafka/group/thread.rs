@@ -155,8 +155,7 @@ pub(super) fn run(shared: &Arc<Shared>, events: &Sender<Event>) {
             }
         }
     }
-    let consumer = shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(consumer) = consumer {
+    if let Some(consumer) = take(shared) {
         if shared.stop.load(Ordering::Acquire) == LEAVE {
             leave(shared, &consumer);
         }
@@ -190,8 +189,7 @@ fn join_anew(shared: &Arc<Shared>, events: &Sender<Event>) {
         let reason = "this node joins the group again".to_owned();
         drop(events.send(Event::Lost { tasks, reason }));
     }
-    let consumer = shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take();
-    drop(consumer);
+    drop(take(shared));
     if !shared.is_stopping() {
         rejoin(shared, events);
     }
@@ -201,8 +199,12 @@ fn lose(shared: &Shared, events: &Sender<Event>, reason: &str) {
     let tasks = shared.leases().void_all();
     tracing::error!(reason, tasks = tasks.len(), "lost the membership of the group");
     drop(events.send(Event::Lost { tasks, reason: reason.to_owned() }));
-    let consumer = shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take();
-    drop(consumer);
+    drop(take(shared));
+}
+
+/// Takes the consumer from whoever uses it.
+fn take(shared: &Shared) -> Option<BaseConsumer<Rebalances>> {
+    shared.consumer.write().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn rejoin(shared: &Arc<Shared>, events: &Sender<Event>) {

@@ -69,10 +69,9 @@ impl Prepared {
         placed: &BTreeMap<String, Placed>,
         cluster: &str,
         backend: &dyn Backend,
-    ) -> Result<Assembly> {
+    ) -> Result<Arc<Assembly>> {
         let plan = Plan::new(graph, &declarations(graph, placed), cluster)?;
-        let limits = backend.limits(&written(&plan))?;
-        Assembly::new(&plan, &self.widths, placed, limits)
+        Ok(Self::assemble(plan, self.widths.clone(), placed, backend)?.assembly)
     }
 
     pub(super) fn assemble(
