@@ -4,6 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use crate::support::command::{Place, repository};
+use crate::support::fleet::Node;
+use crate::support::kafka::Broker;
 
 /// A pipeline with the word splitter of the examples.
 fn splitter(extra: &str) -> String {
@@ -172,6 +174,26 @@ fn a_data_directory_that_cannot_be_one_is_told_once() {
     let ended = place.run(["run", "pipeline.yaml", "--data-dir", "plain", "--until-end"]);
     assert_eq!(ended.stderr.matches("File exists").count(), 1, "{}", ended.stderr);
     ended.failed(1, &["data directory plain: cannot make it", "give another --data-dir"]);
+}
+
+/// One that no client can have, and one that the brokers refuse: 4 partitions, 2 workers, sled.
+#[test]
+fn a_session_that_cannot_be_is_told() {
+    let place = Place::new();
+    let topics = |name| format!("{{topic: short-{name}, create: {{partitions: 4}}");
+    let pipeline = splitter("").replace("{topic: lines", &topics("lines")).replace("{topic: words", &topics("words"));
+    place.write("pipeline.yaml", pipeline);
+    for session in ["0s", "999ms", "2h"] {
+        let says = [session, "--session-timeout", "is not from 1s to 1h"];
+        place.run(["run", "pipeline.yaml", "--session-timeout", session]).failed(2, &says);
+    }
+    let brokers = Broker::shared().address();
+    let run = ["run", "pipeline.yaml", "--data-dir", "data", "--workers", "2", "--brokers", &brokers];
+    let node = Node::start(place.command(run.into_iter().chain(["--session-timeout", "3s"])));
+    node.until("what is refused", |said| {
+        said.says("the brokers refuse a session of 3s, so this node has no tasks: give")
+    });
+    node.stop();
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub struct Args {
     #[command(flatten)]
     pub kafka: KafkaArgs,
     /// How long a node may be silent on Kafka before others get its tasks
-    #[arg(long, value_name = "DURATION", default_value = "45s")]
+    #[arg(long, value_name = "DURATION", default_value = "45s", value_parser = session)]
     pub session_timeout: Seconds,
     /// At the end keep the tasks on Kafka for a restart within the session timeout, instead of leaving them to other nodes
     #[arg(long)]
@@ -171,6 +171,13 @@ impl FromStr for Seconds {
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse::<crate::pipeline::duration::Duration>().map(|duration| Self(duration.into()))
     }
+}
+
+/// A session that a client of Kafka can have. The brokers have limits of their own.
+fn session(text: &str) -> Result<Seconds, String> {
+    let session: Seconds = text.parse()?;
+    let fits = (Duration::from_secs(1)..=Duration::from_hours(1)).contains(&session.0);
+    if fits { Ok(session) } else { Err(format!("`{text}` is not from 1s to 1h")) }
 }
 
 /// Reads a pipeline file, and tells what in it is hardly meant.

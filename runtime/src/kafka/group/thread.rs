@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use wasmill_core::record::{Partition, TaskId};
@@ -136,12 +136,13 @@ pub(super) fn join(shared: &Arc<Shared>, events: &Sender<Event>) -> Result<BaseC
 /// Polls until the membership is stopped.
 pub(super) fn run(shared: &Arc<Shared>, events: &Sender<Event>) {
     let mut back_off = BACK_OFF.0;
+    let mut refused = false;
     while !shared.is_stopping() {
         let anew = shared.anew.lock().unwrap_or_else(PoisonError::into_inner).take();
         if anew.is_some() && anew == shared.membership() {
             join_anew(shared, events);
         }
-        match poll(shared) {
+        match poll(shared, &mut refused) {
             Ok(()) => {
                 if !shared.leases().tasks().is_empty() {
                     back_off = BACK_OFF.0;
@@ -164,14 +165,23 @@ pub(super) fn run(shared: &Arc<Shared>, events: &Sender<Event>) {
     shared.leases().void_all();
 }
 
-/// Polls once. The answer is an error when the consumer is of no use any more.
-fn poll(shared: &Shared) -> Result<(), String> {
+/// Polls once. The answer is an error when the consumer is of no use any more. `refused`: whether it was told that the
+/// brokers do not take this node's session.
+fn poll(shared: &Shared, refused: &mut bool) -> Result<(), String> {
     let consumer = shared.consumer.read().unwrap_or_else(PoisonError::into_inner);
     let Some(consumer) = consumer.as_ref() else { return Err("there is no group consumer".into()) };
     match consumer.poll(POLL) {
         Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(code.to_string()),
         Some(Err(error)) => {
             tracing::debug!(%error, "group");
+            let is_session = error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidSessionTimeout);
+            if is_session && !std::mem::replace(refused, true) {
+                let session = shared.pipeline.client.timing().session;
+                tracing::warn!(
+                    "the brokers refuse a session of {session:?}, so this node has no tasks: give a --session-timeout from \
+                     their group.min.session.timeout.ms, 6s by default, to their group.max.session.timeout.ms"
+                );
+            }
             Ok(())
         }
         Some(Ok(_)) | None => Ok(()),
